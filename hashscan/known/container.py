@@ -1,0 +1,162 @@
+"""The filter file around pybloom's bytes: reading with suspicion, writing with care (docs/formats.md).
+
+Sizes in bytes. Everything here is about bytes and header fields; what the bits mean is `known.bloom`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hashscan.errors import FilterError
+from hashscan.model import Algorithm, Json, ListRef
+from hashscan.strict_json import Fields, StrictJsonError, parse_object
+
+MAGIC = b"HSFILTER"
+FORMAT = 1
+_PREFIX = struct.Struct("<8sHI")
+BLOOM_HEADER = struct.Struct("<dQQQQ")
+MAX_HEADER_BYTES = 65_536
+MAX_BODY_BYTES = 2**31  # 64 times a list of 20 M entries at 1e-6
+MAX_ENTRIES = 100_000_000
+MIN_ERROR_RATE, MAX_ERROR_RATE = 1e-12, 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class FilterHeader:
+    """What a filter file says of itself. ``entries`` known files, ``tokens`` elements of the filter, ``created`` in seconds."""
+
+    list: ListRef
+    provider: str
+    algorithms: tuple[Algorithm, ...]
+    created: float
+    entries: int
+    tokens: int
+    error_rate: float
+    body_length: int
+    body_blake3: str
+
+    def encode(self) -> bytes:
+        """Magic, format id, length and header: everything before the body."""
+        data: Mapping[str, Json] = {
+            "list": self.list.id,
+            "version": self.list.version,
+            "epoch": self.list.epoch,
+            "provider": self.provider,
+            "algorithms": [algorithm.value for algorithm in self.algorithms],
+            "created": self.created,
+            "entries": self.entries,
+            "tokens": self.tokens,
+            "error_rate": self.error_rate,
+            "body_length": self.body_length,
+            "body_blake3": self.body_blake3,
+        }
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+        return _PREFIX.pack(MAGIC, FORMAT, len(text)) + text
+
+
+def split(data: memoryview, where: str) -> tuple[FilterHeader, memoryview]:
+    """Header and body of a filter file in memory; the checksum is not checked here. Raises `FilterError`."""
+    try:
+        return _split(data)
+    except StrictJsonError as error:
+        raise FilterError(f"{where} is not a usable filter: {error}", hint="run 'hashscan sync' to fetch it again") from None
+
+
+def _split(data: memoryview) -> tuple[FilterHeader, memoryview]:
+    if len(data) < _PREFIX.size:
+        raise StrictJsonError(f"only {len(data)} bytes long")
+    magic, format_id, length = _PREFIX.unpack(data[: _PREFIX.size])
+    if magic != MAGIC:
+        raise StrictJsonError("it does not begin like a filter file")
+    if format_id != FORMAT:
+        raise StrictJsonError(f"format {format_id}, this version reads format {FORMAT}")
+    if length > MAX_HEADER_BYTES or _PREFIX.size + length > len(data):
+        raise StrictJsonError("the header is longer than it may be")
+    header = _header(Fields(parse_object(bytes(data[_PREFIX.size : _PREFIX.size + length]), max_bytes=MAX_HEADER_BYTES), "header"))
+    body = data[_PREFIX.size + length :]
+    if len(body) != header.body_length:
+        raise StrictJsonError(f"the body has {len(body)} bytes, the header says {header.body_length}")
+    return header, body
+
+
+def _header(fields: Fields) -> FilterHeader:
+    return FilterHeader(
+        list=ListRef(
+            fields.text("list", max_chars=64), fields.integer("version", low=1, high=2**53), fields.integer("epoch", low=1, high=2**31)
+        ),
+        provider=fields.text("provider", max_chars=64),
+        algorithms=algorithms_of(fields),
+        created=fields.number("created"),
+        entries=fields.integer("entries", high=MAX_ENTRIES),
+        tokens=fields.integer("tokens", low=1, high=4 * MAX_ENTRIES + 16),
+        error_rate=fields.number("error_rate", low=MIN_ERROR_RATE, high=MAX_ERROR_RATE),
+        body_length=fields.integer("body_length", low=BLOOM_HEADER.size + 1, high=MAX_BODY_BYTES),
+        body_blake3=fields.hex("body_blake3", digits=64),
+    )
+
+
+def algorithms_of(fields: Fields) -> tuple[Algorithm, ...]:
+    """The field "algorithms": at least one known name, none twice, in the order of `Algorithm`."""
+    names = fields.texts("algorithms", at_most=len(Algorithm))
+    try:
+        found = {Algorithm(name) for name in names}
+    except ValueError:
+        raise StrictJsonError(f"an algorithm is none of {', '.join(Algorithm)}") from None
+    if not found or len(found) != len(names):
+        raise StrictJsonError("algorithms must be named once each, at least one")
+    return tuple(algorithm for algorithm in Algorithm if algorithm in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The numbers of a Bloom filter: slices k, bits a slice m, capacity, count; ``error_rate`` as a probability."""
+
+    error_rate: float
+    slices: int
+    bits_per_slice: int
+    capacity: int
+    count: int
+
+    @property
+    def body_length(self) -> int:
+        """Bytes of header and bits as pybloom writes them."""
+        return BLOOM_HEADER.size + (self.slices * self.bits_per_slice + 7) // 8
+
+
+def check_shape(body: memoryview, header: FilterHeader) -> Shape:
+    """The shape in pybloom's own header, checked against pybloom's formula and our header. Raises `StrictJsonError`.
+
+    pybloom's loader trusts these numbers: with k = 0 everything matches, with k = 2^40 it stalls for 20 s (measured).
+    """
+    shape = Shape(*BLOOM_HEADER.unpack(body[: BLOOM_HEADER.size]))
+    if shape.error_rate != header.error_rate:
+        raise StrictJsonError("two error rates")
+    if not header.tokens <= shape.capacity <= max(2 * header.tokens, 1024):
+        raise StrictJsonError("the capacity does not fit the number of tokens")
+    slices = math.ceil(math.log2(1.0 / shape.error_rate))
+    bits = math.ceil(shape.capacity * abs(math.log(shape.error_rate)) / (slices * math.log(2) ** 2))
+    if (shape.slices, shape.bits_per_slice) != (slices, bits):
+        raise StrictJsonError("slices and bits do not follow from capacity and error rate")
+    if shape.body_length != len(body):
+        raise StrictJsonError("the body is not as long as its bits")
+    if shape.count != header.tokens:
+        raise StrictJsonError(f"{shape.count} elements, the header says {header.tokens} tokens")
+    return shape
+
+
+def check_fill(shape: Shape, bits_set: int) -> None:
+    """Whether the share of bits set fits the number of elements. Raises `StrictJsonError`.
+
+    Each slice of m bits holds m * (1 - (1 - 1/m)^n) set bits on average; the spread of the whole is far below one percent for
+    all but tiny filters, so six standard deviations and one bit a slice leave no room for a forged body.
+    """
+    m, n = shape.bits_per_slice, shape.count
+    empty = (1.0 - 1.0 / m) ** n
+    expected = shape.slices * m * (1.0 - empty)
+    spread = math.sqrt(shape.slices * m * empty * (1.0 - empty))
+    if abs(bits_set - expected) > 6 * spread + shape.slices:
+        raise StrictJsonError(f"{bits_set} bits are set where about {expected:.0f} belong")

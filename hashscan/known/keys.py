@@ -1,0 +1,64 @@
+"""Provider keys, and the tokens and tags made with them (docs/wire.md, "Keys and tokens")."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from blake3 import blake3
+
+from hashscan.errors import UsageError
+from hashscan.model import Algorithm
+
+_FILTER_CONTEXT = "hashscan filter v1"
+_CONFIRM_CONTEXT = "hashscan confirm v1"
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKey:
+    """``K_provider``: 32 bytes, never shown by repr."""
+
+    raw: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.raw) != KEY_BYTES:
+            raise UsageError(f"a provider key has {KEY_BYTES} bytes, this one has {len(self.raw)}")
+
+    @classmethod
+    def generate(cls) -> ProviderKey:
+        """A new random key."""
+        return cls(secrets.token_bytes(KEY_BYTES))
+
+    @classmethod
+    def from_hex(cls, text: str) -> ProviderKey:
+        """The key written as 64 hex digits, white space around it ignored. Raises `UsageError`."""
+        try:
+            return cls(bytes.fromhex(text.strip()))
+        except ValueError:
+            raise UsageError("a provider key is 64 hex digits", hint="copy the file 'provider-key' from the enrolment") from None
+
+    def hex(self) -> str:
+        """64 lowercase hex digits, for the key file."""
+        return self.raw.hex()
+
+    def filter_key(self, list_id: str, epoch: int) -> bytes:
+        """``K_filter`` of one list and epoch, 32 bytes."""
+        return self._derive(_FILTER_CONTEXT, list_id, epoch)
+
+    def confirm_key(self, list_id: str, epoch: int) -> bytes:
+        """``K_confirm`` of one list and epoch, 32 bytes."""
+        return self._derive(_CONFIRM_CONTEXT, list_id, epoch)
+
+    def _derive(self, context: str, list_id: str, epoch: int) -> bytes:
+        name = list_id.encode()
+        material = self.raw + len(name).to_bytes(2, "little") + name + epoch.to_bytes(8, "little")
+        return blake3(material, derive_key_context=context).digest()
+
+
+def token(key: bytes, algorithm: Algorithm, digest: bytes) -> str:
+    """The token (or tag, by the key) of a raw digest: 64 lowercase hex digits as `str`.
+
+    As `str`, because pybloom-live 4.0 hashes ``str(key)``: a token passed as bytes would never be found again.
+    """
+    return blake3(algorithm.code + digest, key=key).hexdigest()

@@ -1,0 +1,311 @@
+"""The nouns. A type is a permit: each step of a file's life adds one fact, and nothing is edited in place.
+
+::
+
+    FileEntry -> HashedFile -> Candidate -> Finding -> Removal -> Case
+         `-> Skipped
+
+Only a `Candidate` can be named to the service. Only a `Removal`, which holds a `Finding` with its signed verdict, can be moved.
+``tests/house`` checks that each permit is issued at one address.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Json: TypeAlias = "str | int | float | bool | None | Mapping[str, Json] | list[Json] | tuple[Json, ...]"
+"""What `json.dumps` writes; the values of an `Event`."""
+
+
+class Algorithm(enum.StrEnum):
+    """A hash function that a list may use. Names are lowercase, as in lists, filters and events."""
+
+    MD5 = "md5"
+    SHA1 = "sha1"
+    SHA256 = "sha256"
+    BLAKE3 = "blake3"
+
+    @property
+    def code(self) -> bytes:
+        """The algorithm byte of a token (docs/wire.md). Codes are never reused."""
+        return _CODES[self]
+
+    @property
+    def digest_size(self) -> int:
+        """Length of the raw digest in bytes."""
+        return _SIZES[self]
+
+    @property
+    def collision_resistant(self) -> bool:
+        """Whether an agreeing digest may by itself move a file: not MD5, with which a collision can be planted for cents."""
+        return self is not Algorithm.MD5
+
+
+_CODES = {Algorithm.MD5: b"\x01", Algorithm.SHA1: b"\x02", Algorithm.SHA256: b"\x03", Algorithm.BLAKE3: b"\x04"}
+_SIZES = {Algorithm.MD5: 16, Algorithm.SHA1: 20, Algorithm.SHA256: 32, Algorithm.BLAKE3: 32}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file is: a configured root (absolute, normalised) and the path below it, both as the bytes of the kernel.
+
+    ``path`` is empty where the root itself is a file or the directory that is meant.
+    """
+
+    root: bytes
+    path: bytes
+
+    @property
+    def full(self) -> bytes:
+        """The absolute path, for display and for records; never for opening (`fsops` opens by directory descriptor)."""
+        return os.path.join(self.root, self.path) if self.path else self.root
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A regular file as the walk saw it. Sizes in bytes, times in nanoseconds since 1970."""
+
+    place: Place
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    mode: int
+    uid: int
+    gid: int
+    links: int
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file and the digests (lowercase hex) of one read of its bytes."""
+
+    entry: FileEntry
+    digests: Mapping[Algorithm, str]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ListRef:
+    """One published state of one hash list: ``version`` counts up with every publication, ``epoch`` with every key change."""
+
+    id: str
+    version: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A hashed file whose token at least one filter contains. Nothing more: a Bloom filter errs by design.
+
+    Issued by `known.sieve` only. ``lists`` names the lists whose filters contain it, sorted, at least one.
+    """
+
+    hashed: HashedFile
+    lists: tuple[ListRef, ...]
+
+
+class Standing(enum.StrEnum):
+    """What the authority says of an entry today."""
+
+    ACTIVE = "active"
+    DISPUTED = "disputed"
+    WITHDRAWN = "withdrawn"
+    TEST = "test"
+
+
+class Act(enum.StrEnum):
+    """What the authority asks to be done with a file that is this entry."""
+
+    QUARANTINE = "quarantine"
+    REPORT = "report"
+
+
+class Grade(enum.StrEnum):
+    """How well a file agrees with an entry, decided on this host (`known.judge`)."""
+
+    MATCH = "match"
+    WEAK = "weak"
+
+
+class Source(enum.StrEnum):
+    """Who says so: the central service with a signature, or a plain hash list on this host."""
+
+    SERVICE = "service"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """One entry as the service hands it out: tags (hex tokens under K_confirm), never digests."""
+
+    entry: str
+    tags: Mapping[Algorithm, str]
+    size: int | None
+    standing: Standing
+    category: str
+    sources: int
+    act: Act
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The service's signed answer to one question, its signature, nonce, provider, list and age already checked.
+
+    Issued by `known.trust` only. ``answers[i]`` holds the entries whose prefixes agree with item i of the question, often none.
+    ``envelope`` is the signed original, kept with the case as evidence; ``id`` is its BLAKE3 in hex. Times in seconds.
+    """
+
+    id: str
+    provider: str
+    list: ListRef
+    issued: float
+    ttl: float
+    answers: tuple[tuple[Tagged, ...], ...]
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A candidate with a verdict that says match (or, by grade, weak match). Issued by `known.judge` only.
+
+    ``verdict_id`` and ``envelope`` are empty where the source is a local list. ``act`` is what list, standing and grade allow
+    together; anything but a full match of an active entry is `Act.REPORT`.
+    """
+
+    candidate: Candidate
+    source: Source
+    list: ListRef
+    entry: str
+    grade: Grade
+    standing: Standing
+    category: str
+    act: Act
+    reason: str
+    verdict_id: str = ""
+    envelope: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A finding that the policy of this host allows to be moved. Issued by `quarantine.policy` only."""
+
+    finding: Finding
+
+
+class CaseState(enum.StrEnum):
+    """How far the taking of a file got (docs/quarantine.md). Each step is durable before the next begins."""
+
+    INTENT = "intent"
+    COPIED = "copied"
+    COMMITTED = "committed"
+    DONE = "done"
+    RESTORED = "restored"
+    DROPPED = "dropped"
+    ORPHAN = "orphan"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One quarantined finding as people see it. ``state`` DONE means: the name is gone, the evidence is in the vault."""
+
+    id: str
+    state: CaseState
+    place: Place
+    size: int
+    entry: str
+    list_id: str
+    verdict_id: str
+    opened: float
+    reason: str = ""
+
+
+class Reason(enum.StrEnum):
+    """Why a path was not hashed. Every path ends as scanned, cached, skipped with one of these, or error with an errno."""
+
+    SYMLINK = "symlink"
+    SPECIAL = "special"
+    MOUNT = "mount"
+    NETWORK = "network"
+    TOO_LARGE = "too_large"
+    EXCLUDED = "excluded"
+    OWN = "own"
+    CHANGED = "changed"
+    VANISHED = "vanished"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A path that was not hashed, and why. ``errno`` is the symbolic name ("EACCES") where the reason is ERROR, else empty."""
+
+    place: Place
+    reason: Reason
+    errno: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """What one worker learnt from a stretch of the walk; may be empty, as a sign of life. Sizes in bytes.
+
+    The counts are about this stretch only. ``seen`` = scanned + cached + by_size + all skipped + all errors of names met, so
+    that a sum over all stretches accounts for every path. ``notes`` are the skipped paths worth naming (never plain symlinks).
+    """
+
+    directories: int = 0
+    seen: int = 0
+    scanned: int = 0
+    cached: int = 0
+    by_size: int = 0
+    bytes_hashed: int = 0
+    skipped: Mapping[Reason, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[Skipped, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    at: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The service's signed acknowledgement of an outcome; ``envelope`` is the signed original."""
+
+    outcome_id: str
+    received: float
+    envelope: bytes
+
+
+class Action(enum.StrEnum):
+    """What was done about a finding."""
+
+    QUARANTINED = "quarantined"
+    REPORTED = "reported"
+    RESTORED = "restored"
+    FAILED = "failed"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the service is told about a finding: no path, no name, no customer. Times in seconds since 1970."""
+
+    id: str
+    entry: str
+    list_id: str
+    verdict_id: str
+    action: Action
+    first_seen: float
+    acted_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing worth telling, made by a job, written by the sinks in `report`. ``data`` follows the event schema."""
+
+    type: str
+    data: Mapping[str, Json]

@@ -1,0 +1,165 @@
+"""The shapes of the tools as the jobs see them. A port stands here only where two implementations are shipped.
+
+======================  ====================================================================================
+port                    implementations
+======================  ====================================================================================
+`Engine`                ``files.engine.LocalEngine`` (forked workers), ``files.engine.InProcessEngine``
+`Sieve`                 ``known.sieve.FilterSieve`` (Bloom filters), ``known.exact.ExactSieve`` (plain list)
+`TokenFilter`           ``known.bloom.Bloom``, ``known.exact.ExactTokens``
+`Fetcher`               ``central.fetcher.HttpFetcher``, ``known.trust.FolderFetcher`` (air-gapped import)
+`Trust`                 ``known.trust.PinnedTrust``; The Update Framework comes next
+`Service`               ``central.client.HttpService``, ``central.silent.NoService`` (audits without a service)
+`Quarantine`            ``quarantine.vault.Vault``, ``quarantine.report_only.ReportOnly``
+`Reporter`              ``report.ndjson.NdjsonReporter``, ``report.text.TextReporter``, ``report.fan.Reporters``
+======================  ====================================================================================
+
+Each port has one contract suite in ``tests/contracts`` that runs on all of its implementations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hashscan.model import Algorithm, Candidate, Event, Finding, HashedFile, ListRef, Outcome, Receipt, Sifted
+
+
+class Sieve(Protocol):
+    """The question "could this be known?", asked cheaply for many files at once. Must never answer no for a known file."""
+
+    @property
+    def algorithms(self) -> tuple[Algorithm, ...]:
+        """The digests that the lists in force need, in the order in which `survivors` takes them."""
+
+    def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> Sequence[int]:
+        """Rows (indices into ``digests``, ascending) that may be known. A row holds raw digests in the order of `algorithms`."""
+
+    def candidates(self, hashed: Sequence[HashedFile]) -> list[Candidate]:
+        """Those of ``hashed`` that the filters themselves contain."""
+
+
+class TokenFilter(Protocol):
+    """A set of tokens (64 lowercase hex digits each, as `str`) that may err on the side of yes."""
+
+    def __contains__(self, token: str) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+
+class Engine(Protocol):
+    """Walks roots, hashes what it meets and passes it through a sieve."""
+
+    def sift(self, roots: Sequence[bytes], sieve: Sieve) -> Iterator[Sifted]:
+        """Every path below every root exactly once, whatever the number of workers.
+
+        Roots are absolute and normalised. Yields at least about five times a second, if only an empty `Sifted`. Closing the
+        iterator stops all workers. Raises `UsageError` where a root does not exist.
+        """
+
+
+class Fetcher(Protocol):
+    """Brings the named published file of this provider, in pieces."""
+
+    def fetch(self, name: str, *, max_bytes: int) -> Iterator[bytes]:
+        """The bytes of ``name`` ("manifest.json", "police-7.filter").
+
+        Raises `ServiceUnavailable` (no usable answer, too slow), `RefusedError` (401, 403), `FilterError` (more than
+        ``max_bytes``).
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A published filter that trusted metadata vouches for: sizes in bytes, ``blake3`` hex, times in seconds since 1970."""
+
+    list: ListRef
+    name: str
+    length: int
+    blake3: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """The lists in force for this provider as the signed metadata states them; ``envelope`` is what was signed."""
+
+    provider: str
+    issued: float
+    expires: float
+    sequence: int
+    targets: tuple[Target, ...]
+    envelope: bytes
+
+
+class Trust(Protocol):
+    """Decides what may be believed. Network bytes go in, trusted objects come out."""
+
+    def refresh(self, fetcher: Fetcher) -> Lists:
+        """Fetch and verify the list metadata. Raises `FilterError` where it cannot be trusted."""
+
+    def reopen(self, envelope: bytes) -> Lists:
+        """Verify metadata that was stored earlier; its age is not judged here. Raises `FilterError`."""
+
+    def open_envelope(self, envelope: bytes, payload_type: str) -> bytes:
+        """The payload of a DSSE envelope after its signature was checked. Raises `ServiceUnavailable` where it does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about candidates of one list: prefixes and sizes, made by ``central.wire`` from candidates only."""
+
+    list: ListRef
+    nonce: str
+    items: tuple[tuple[Mapping[Algorithm, str], int], ...]
+
+
+class Service(Protocol):
+    """The central service. All methods raise `ServiceUnavailable` (try again later) or `RefusedError` (a person must act)."""
+
+    def confirm(self, question: Question) -> bytes:
+        """The signed envelope with the verdict, unchecked."""
+
+    def report_outcomes(self, outcomes: Sequence[Outcome]) -> bytes:
+        """The signed envelope with the receipts, unchecked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What became of one finding: the action, the case where there is one, and the reason in plain words."""
+
+    finding: Finding
+    action: str
+    case_id: str = ""
+    reason: str = ""
+
+
+class Quarantine(Protocol):
+    """What happens to a finding."""
+
+    def handle(self, finding: Finding) -> ActionResult:
+        """Move it if policy permits, else report or hold it. A failure of one file is a result; of the vault, `QuarantineError`."""
+
+
+class Reporter(Protocol):
+    """A sink for events."""
+
+    def tell(self, event: Event) -> None:
+        """Write or show one event. Raises `IncompleteError` where the sink is gone (closed pipe, full disk)."""
+
+
+__all__ = [
+    "ActionResult",
+    "Engine",
+    "Fetcher",
+    "Lists",
+    "Quarantine",
+    "Question",
+    "Receipt",
+    "Reporter",
+    "Service",
+    "Sieve",
+    "Target",
+    "TokenFilter",
+    "Trust",
+]
