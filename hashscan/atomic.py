@@ -26,12 +26,11 @@ def fsync_directory(path: Path | int) -> None:
 def replace_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """A new file beside ``path`` that takes its place when the block ends well, and leaves no trace when it does not.
 
-    Raises OSError (ENOSPC and the like); the file in place is then untouched.
+    Until then ``stream.name`` is the name beside. Raises OSError (ENOSPC and the like); the file in place is then untouched.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
-        with os.fdopen(fd, "wb") as stream:
+        with open(beside, "xb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, mode)) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

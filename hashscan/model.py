@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-Json: TypeAlias = "str | int | float | bool | None | Mapping[str, Json] | list[Json] | tuple[Json, ...]"
+Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | list[Json] | tuple[Json, ...] | None"
 """What `json.dumps` writes; the values of an `Event`."""
 
 
@@ -198,7 +198,10 @@ class Removal:
 
 
 class CaseState(enum.StrEnum):
-    """How far the taking of a file got (docs/quarantine.md). Each step is durable before the next begins."""
+    """How far the taking of a file got (docs/quarantine.md). Each step is durable before the next begins.
+
+    DAMAGED is never written: it is what a listing says of a case whose record cannot be read, so that it is not hidden.
+    """
 
     INTENT = "intent"
     COPIED = "copied"
@@ -207,6 +210,7 @@ class CaseState(enum.StrEnum):
     RESTORED = "restored"
     DROPPED = "dropped"
     ORPHAN = "orphan"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)

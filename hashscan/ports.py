@@ -8,7 +8,8 @@ port                    implementations
 `TokenFilter`           ``known.bloom.Bloom``, ``known.exact.ExactTokens``
 `Fetcher`               ``central.fetcher.HttpFetcher``, ``known.trust.FolderFetcher`` (air-gapped import)
 `Trust`                 ``known.trust.PinnedTrust``; The Update Framework comes next
-`Service`               ``central.client.HttpService``, ``central.silent.NoService`` (audits without a service)
+`Service`               ``central.client.HttpService``; the fake in ``tests/support`` is held to the same contract
+`Confirmer`             ``jobs.confirm.ServiceConfirmer``, ``jobs.confirm.LocalConfirmer`` (plain list)
 `Quarantine`            ``quarantine.vault.Vault``, ``quarantine.report_only.ReportOnly``
 `Reporter`              ``report.ndjson.NdjsonReporter``, ``report.text.TextReporter``, ``report.fan.Reporters``
 ======================  ====================================================================================
@@ -33,7 +34,7 @@ class Sieve(Protocol):
         """The digests that the lists in force need, in the order in which `survivors` takes them."""
 
     def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> Sequence[int]:
-        """Rows (indices into ``digests``, ascending) that may be known. A row holds raw digests in the order of `algorithms`."""
+        """Rows (ascending indices into ``digests``) that may be known; a row holds raw digests in the order of `algorithms`."""
 
     def candidates(self, hashed: Sequence[HashedFile]) -> list[Candidate]:
         """Those of ``hashed`` that the filters themselves contain."""
@@ -102,7 +103,7 @@ class Trust(Protocol):
         """Verify metadata that was stored earlier; its age is not judged here. Raises `FilterError`."""
 
     def open_envelope(self, envelope: bytes, payload_type: str) -> bytes:
-        """The payload of a DSSE envelope after its signature was checked. Raises `ServiceUnavailable` where it does not hold."""
+        """The payload of a DSSE envelope, after its type and signature were checked. Raises `FilterError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,22 @@ class Question:
     list: ListRef
     nonce: str
     items: tuple[tuple[Mapping[Algorithm, str], int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What is known about one candidate after asking: a finding, nothing (cleared), or ``pending`` with the reason why."""
+
+    candidate: Candidate
+    finding: Finding | None = None
+    pending: str = ""
+
+
+class Confirmer(Protocol):
+    """Turns candidates into findings, or says that it cannot yet."""
+
+    def confirm(self, candidates: Sequence[Candidate]) -> list[Ruling]:
+        """One ruling for each candidate, in order. Silence is pending, never a match and never clean."""
 
 
 class Service(Protocol):
@@ -138,7 +155,7 @@ class Quarantine(Protocol):
     """What happens to a finding."""
 
     def handle(self, finding: Finding) -> ActionResult:
-        """Move it if policy permits, else report or hold it. A failure of one file is a result; of the vault, `QuarantineError`."""
+        """Move it if policy permits, else report or hold it. One file's failure is a result; the vault's, `QuarantineError`."""
 
 
 class Reporter(Protocol):
@@ -150,6 +167,7 @@ class Reporter(Protocol):
 
 __all__ = [
     "ActionResult",
+    "Confirmer",
     "Engine",
     "Fetcher",
     "Lists",
@@ -157,6 +175,7 @@ __all__ = [
     "Question",
     "Receipt",
     "Reporter",
+    "Ruling",
     "Service",
     "Sieve",
     "Target",

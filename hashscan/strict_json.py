@@ -152,7 +152,7 @@ class Fields:
         """An object."""
         return Fields(self._value(key), f"{self._where}.{key}")
 
-    def keys(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """The keys that are there."""
         return tuple(self._data)
 

@@ -13,7 +13,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from struct import pack
+from struct import Struct, pack
 from typing import Any
 
 from bitarray import bitarray
@@ -35,6 +35,7 @@ from hashscan.known.keys import token
 from hashscan.model import ListRef
 from hashscan.strict_json import StrictJsonError
 
+HeaderMaker = Callable[[int, int, str], FilterHeader]
 CANARIES = 16
 _ABSENT_PROBES = 64
 _SYNC_AGAIN = "run 'hashscan sync' to fetch it again"
@@ -46,7 +47,12 @@ def canaries(filter_key: bytes) -> list[str]:
 
 
 def build(
-    header: Callable[[int, int, str], FilterHeader], filter_key: bytes, tokens: Iterable[str], *, capacity: int, error_rate: float
+    header: HeaderMaker,
+    filter_key: bytes,
+    tokens: Iterable[str],
+    *,
+    capacity: int,
+    error_rate: float,
 ) -> bytes:
     """A filter file with ``tokens`` (at most ``capacity``, distinct) and the canaries.
 
@@ -85,7 +91,9 @@ class Bloom:
         self._m = shape.bits_per_slice
         # The first of pybloom's salted hashes; see `may_contain`.
         self._salt = bloom.hashfn(bloom.hashfn(pack("I", 0)).digest())
-        self._word = 8 if self._m >= 1 << 31 else 4 if self._m >= 1 << 15 else 2
+        word = "Q" if self._m >= 1 << 31 else "I" if self._m >= 1 << 15 else "H"
+        # Four words at least: the smallest hash that pybloom takes has 16 bytes, the longest word 8; it is SHA-512 by then.
+        self._unpack = Struct(f"<4{word}").unpack_from
 
     def __contains__(self, element: str) -> bool:
         return element in self._bloom
@@ -94,13 +102,15 @@ class Bloom:
         return int(self._bloom.count)
 
     def may_contain(self, element: bytes) -> bool:
-        """The first slice alone, for a token as ASCII bytes: no means no, yes (about half the time) means ask pybloom.
+        """Up to four of the slices, for a token as ASCII bytes: no means no, yes means ask pybloom.
 
-        pybloom's generator costs 1.3 us for an absent key, this 0.7. A property test holds it against pybloom itself.
+        pybloom's generator costs 1.3 us for an absent key, this 0.8. A property test holds it against pybloom itself.
         """
         salted = self._salt.copy()
         salted.update(element)
-        return bool(self._bits[int.from_bytes(salted.digest()[: self._word], "little") % self._m])
+        words = self._unpack(salted.digest())
+        bits, m = self._bits, self._m
+        return bool(bits[words[0] % m] and bits[m + words[1] % m] and bits[2 * m + words[2] % m] and bits[3 * m + words[3] % m])
 
 
 def read_filter(path: Path) -> tuple[FilterHeader, memoryview]:
@@ -147,10 +157,12 @@ def _check_answers(bloom: Bloom, key: bytes) -> None:
     for algorithm in bloom.header.algorithms:
         if token(key, algorithm, selftest.digest(algorithm, selftest.CONTENT)) not in bloom:
             raise StrictJsonError("the self-test file is missing")
-    trivial = [token(key, algorithm, digest) for algorithm, digest in selftest.trivial_digests() if algorithm in bloom.header.algorithms]
+    trivial = [
+        token(key, algorithm, digest)
+        for algorithm, digest in selftest.trivial_digests()
+        if algorithm in bloom.header.algorithms
+    ]
     if sum(element in bloom for element in trivial) > 0:
         raise StrictJsonError("it contains an empty or trivial file and would match everywhere")
     if sum(secrets.token_hex(32) in bloom for _ in range(_ABSENT_PROBES)) > 2:
         raise StrictJsonError("it contains random tokens")
-
-

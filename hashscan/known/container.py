@@ -22,7 +22,7 @@ BLOOM_HEADER = struct.Struct("<dQQQQ")
 MAX_HEADER_BYTES = 65_536
 MAX_BODY_BYTES = 2**31  # 64 times a list of 20 M entries at 1e-6
 MAX_ENTRIES = 100_000_000
-MIN_ERROR_RATE, MAX_ERROR_RATE = 1e-12, 1e-2
+MIN_ERROR_RATE, MAX_ERROR_RATE = 1e-12, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ def _split(data: memoryview) -> tuple[FilterHeader, memoryview]:
         raise StrictJsonError(f"format {format_id}, this version reads format {FORMAT}")
     if length > MAX_HEADER_BYTES or _PREFIX.size + length > len(data):
         raise StrictJsonError("the header is longer than it may be")
-    header = _header(Fields(parse_object(bytes(data[_PREFIX.size : _PREFIX.size + length]), max_bytes=MAX_HEADER_BYTES), "header"))
-    body = data[_PREFIX.size + length :]
+    text, body = bytes(data[_PREFIX.size : _PREFIX.size + length]), data[_PREFIX.size + length :]
+    header = _header(Fields(parse_object(text, max_bytes=MAX_HEADER_BYTES), "header"))
     if len(body) != header.body_length:
         raise StrictJsonError(f"the body has {len(body)} bytes, the header says {header.body_length}")
     return header, body
@@ -85,9 +85,7 @@ def _split(data: memoryview) -> tuple[FilterHeader, memoryview]:
 
 def _header(fields: Fields) -> FilterHeader:
     return FilterHeader(
-        list=ListRef(
-            fields.text("list", max_chars=64), fields.integer("version", low=1, high=2**53), fields.integer("epoch", low=1, high=2**31)
-        ),
+        list=list_ref(fields, "list"),
         provider=fields.text("provider", max_chars=64),
         algorithms=algorithms_of(fields),
         created=fields.number("created"),
@@ -97,6 +95,14 @@ def _header(fields: Fields) -> FilterHeader:
         body_length=fields.integer("body_length", low=BLOOM_HEADER.size + 1, high=MAX_BODY_BYTES),
         body_blake3=fields.hex("body_blake3", digits=64),
     )
+
+
+def list_ref(fields: Fields, id_key: str) -> ListRef:
+    """List id, version and epoch, side by side in one object. Raises `StrictJsonError`."""
+    name = fields.text(id_key, max_chars=64)
+    if name.strip("abcdefghijklmnopqrstuvwxyz0123456789-_."):
+        raise StrictJsonError("a list id has only lowercase letters, digits, '-', '_' and '.'")
+    return ListRef(name, fields.integer("version", low=1, high=2**53), fields.integer("epoch", low=1, high=2**31))
 
 
 def algorithms_of(fields: Fields) -> tuple[Algorithm, ...]:

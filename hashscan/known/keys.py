@@ -36,7 +36,7 @@ class ProviderKey:
         try:
             return cls(bytes.fromhex(text.strip()))
         except ValueError:
-            raise UsageError("a provider key is 64 hex digits", hint="copy the file 'provider-key' from the enrolment") from None
+            raise UsageError("a provider key is 64 hex digits", hint="copy the enrolment's 'provider-key' file") from None
 
     def hex(self) -> str:
         """64 lowercase hex digits, for the key file."""

@@ -1,0 +1,226 @@
+"""What waits for the service, durably: pending candidates, cleared answers while they last, outcomes not yet acknowledged.
+
+One SQLite file in the state directory, every change synced to disk before it counts. A candidate is written here before the
+service is asked about it, and leaves only after everything that follows from the answer is done.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from hashscan.atomic import make_private_directory
+from hashscan.errors import StateError
+from hashscan.model import Action, Algorithm, Candidate, FileEntry, Finding, HashedFile, ListRef, Outcome, Place, Receipt
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS pending (
+  key TEXT PRIMARY KEY, candidate TEXT NOT NULL, first_seen REAL NOT NULL, asked INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cleared (key TEXT PRIMARY KEY, until REAL NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outcome (
+  id TEXT PRIMARY KEY, entry TEXT NOT NULL, list TEXT NOT NULL, verdict TEXT NOT NULL, action TEXT NOT NULL,
+  first_seen REAL NOT NULL, acted_at REAL NOT NULL, receipt BLOB
+) STRICT, WITHOUT ROWID;
+"""
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pending candidate, when it was first seen (seconds since 1970), how often it was asked about, and why it waits."""
+
+    candidate: Candidate
+    first_seen: float
+    asked: int
+    reason: str
+
+
+class Outbox:
+    """The durable state between agent and service. Raises `StateError` where the file cannot be read or written."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+        with self._guard():
+            make_private_directory(path.parent)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+            path.chmod(0o600)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in {0, _VERSION}:
+                raise StateError(f"{path} has format {version}, this version reads {_VERSION}", hint="update hashscan")
+            self._db.executescript(_SCHEMA)
+            self._db.execute(f"PRAGMA user_version={_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def remember(self, candidates: Iterable[Candidate]) -> None:
+        """Make ``candidates`` durable before anyone is asked about them; one that is there already keeps its first time."""
+        rows = [(_key(one), encode_candidate(one), self._clock()) for one in candidates]
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO pending (key, candidate, first_seen) VALUES (?, ?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET candidate = excluded.candidate",
+                rows,
+            )
+
+    def wait(self, candidate: Candidate, reason: str) -> None:
+        """The service was asked about ``candidate`` and gave no usable answer."""
+        with self._transaction() as db:
+            db.execute("UPDATE pending SET asked = asked + 1, reason = ? WHERE key = ?", (reason[:500], _key(candidate)))
+
+    def settle(self, candidate: Candidate) -> None:
+        """Everything that follows from the answer is done."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM pending WHERE key = ?", (_key(candidate),))
+
+    def waiting(self) -> Iterator[Waiting]:
+        """All pending candidates, the oldest first; those that are settled meanwhile are left out."""
+        with self._guard():
+            keys = [row[0] for row in self._db.execute("SELECT key FROM pending ORDER BY first_seen, key")]
+        for key in keys:
+            with self._guard():
+                query = "SELECT candidate, first_seen, asked, reason FROM pending WHERE key = ?"
+                row = self._db.execute(query, (key,)).fetchone()
+            if row:
+                yield Waiting(self._decode(row[0]), row[1], row[2], row[3])
+
+    def first_seen(self, candidate: Candidate) -> float:
+        """When the candidate was remembered first; now, where it never was."""
+        with self._guard():
+            row = self._db.execute("SELECT first_seen FROM pending WHERE key = ?", (_key(candidate),)).fetchone()
+        return float(row[0]) if row else self._clock()
+
+    def count(self) -> int:
+        """How many candidates are pending."""
+        with self._guard():
+            return int(self._db.execute("SELECT count(*) FROM pending").fetchone()[0])
+
+    def clear(self, candidate: Candidate, ttl: float) -> None:
+        """Remember for ``ttl`` seconds that the service knows no such file, by its digests and the states of the lists."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM cleared WHERE until < ?", (self._clock(),))
+            db.execute("INSERT OR REPLACE INTO cleared VALUES (?, ?)", (_content_key(candidate), self._clock() + ttl))
+
+    def is_cleared(self, candidate: Candidate) -> bool:
+        """Whether an answer that still lasts has cleared these digests on these states of the lists."""
+        with self._guard():
+            query = "SELECT 1 FROM cleared WHERE key = ? AND until >= ?"
+            return self._db.execute(query, (_content_key(candidate), self._clock())).fetchone() is not None
+
+    def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> Outcome:
+        """Note what was done about a finding, to be told to the service; it has no path and no name."""
+        outcome = Outcome(
+            id="o_" + secrets.token_hex(16),
+            entry=finding.entry,
+            list_id=finding.list.id,
+            verdict_id=finding.verdict_id,
+            action=action,
+            first_seen=first_seen,
+            acted_at=self._clock(),
+        )
+        with self._transaction() as db:
+            row = (outcome.id, outcome.entry, outcome.list_id, outcome.verdict_id, outcome.action.value)
+            db.execute("INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (*row, outcome.first_seen, outcome.acted_at))
+        return outcome
+
+    def unsent(self, at_most: int) -> Sequence[Outcome]:
+        """Outcomes without a receipt, the oldest first."""
+        with self._guard():
+            query = "SELECT id, entry, list, verdict, action, first_seen, acted_at FROM outcome WHERE receipt IS NULL ORDER BY acted_at, id LIMIT ?"
+            return [Outcome(a, b, c, d, Action(e), f, g) for a, b, c, d, e, f, g in self._db.execute(query, (at_most,))]
+
+    def unsent_count(self) -> int:
+        """How many outcomes the service has not acknowledged."""
+        with self._guard():
+            return int(self._db.execute("SELECT count(*) FROM outcome WHERE receipt IS NULL").fetchone()[0])
+
+    def acknowledge(self, receipts: Iterable[Receipt]) -> None:
+        """Keep the signed receipts: the company's proof against the norm."""
+        with self._transaction() as db:
+            db.executemany("UPDATE outcome SET receipt = ? WHERE id = ?", [(one.envelope, one.outcome_id) for one in receipts])
+
+    def _decode(self, text: str) -> Candidate:
+        try:
+            return decode_candidate(text)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(
+                f"{self._path} holds a pending candidate that cannot be read: {error}", hint="restore it from a backup"
+            ) from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guard():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            hint = "is the disk full, or the file damaged? Nothing was moved"
+            raise StateError(f"the state in {self._path} cannot be used: {error}", hint=hint) from None
+        except OSError as error:
+            raise StateError(
+                f"the state in {self._path} cannot be used: {error.strerror}", hint="check rights and disk"
+            ) from None
+
+
+def _key(candidate: Candidate) -> str:
+    """One candidate is one content at one place, whatever the states of the lists."""
+    entry = candidate.hashed.entry
+    identity = f"{entry.device}:{entry.inode}:{entry.size}:{entry.mtime_ns}:{entry.ctime_ns}:".encode()
+    return blake3(identity + len(entry.place.root).to_bytes(4, "little") + entry.place.root + entry.place.path).hexdigest()
+
+
+def _content_key(candidate: Candidate) -> str:
+    digests = sorted(candidate.hashed.digests.items())
+    lists = [(one.id, one.version, one.epoch) for one in candidate.lists]
+    return blake3(json.dumps([digests, lists, candidate.hashed.entry.size]).encode()).hexdigest()
+
+
+def encode_candidate(candidate: Candidate) -> str:
+    """A candidate as JSON text; byte paths in base64. `decode_candidate` is its inverse."""
+    entry = candidate.hashed.entry
+    return json.dumps(
+        {
+            "root": base64.b64encode(entry.place.root).decode(),
+            "path": base64.b64encode(entry.place.path).decode(),
+            "stat": [getattr(entry, name) for name in _STAT],
+            "digests": {algorithm.value: digest for algorithm, digest in candidate.hashed.digests.items()},
+            "lists": [[one.id, one.version, one.epoch] for one in candidate.lists],
+        },
+        separators=(",", ":"),
+    )
+
+
+_STAT = ("device", "inode", "size", "mtime_ns", "ctime_ns", "mode", "uid", "gid", "links")
+
+
+def decode_candidate(text: str) -> Candidate:
+    """The candidate that `encode_candidate` wrote, a permit issued earlier. Raises ValueError, KeyError or TypeError."""
+    data = json.loads(text)
+    place = Place(base64.b64decode(data["root"]), base64.b64decode(data["path"]))
+    entry = FileEntry(place, *(int(value) for value in data["stat"]))
+    digests = {Algorithm(name): str(digest) for name, digest in data["digests"].items()}
+    lists = tuple(ListRef(str(name), int(version), int(epoch)) for name, version, epoch in data["lists"])
+    return Candidate(HashedFile(entry, digests), lists)

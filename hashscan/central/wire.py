@@ -1,0 +1,72 @@
+"""The shapes that go out (docs/wire.md). Only candidates and outcomes can be named here: no path, no name, no customer."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+
+from hashscan.model import Candidate, Json, ListRef, Outcome
+from hashscan.ports import Question
+
+CONFIRM_PATH = "/v1/confirm"
+OUTCOMES_PATH = "/v1/outcomes"
+FILES_PATH = "/v1/files/"
+
+MAX_ITEMS = 100
+MAX_QUESTION_BYTES = 64 * 1024
+PREFIX_DIGITS = 8  # four bytes: for a false positive the service learns 32 bits that match nothing
+
+
+def question(reference: ListRef, candidates: Sequence[Candidate]) -> Question:
+    """Ask about at most `MAX_ITEMS` candidates of one list, under a fresh nonce (32 random bytes)."""
+    if not 0 < len(candidates) <= MAX_ITEMS:
+        raise ValueError(f"a question has 1 to {MAX_ITEMS} items, not {len(candidates)}")
+    return Question(
+        list=reference,
+        nonce=secrets.token_urlsafe(32),
+        items=tuple(
+            (
+                {algorithm: digest[:PREFIX_DIGITS] for algorithm, digest in candidate.hashed.digests.items()},
+                candidate.hashed.entry.size,
+            )
+            for candidate in candidates
+        ),
+    )
+
+
+def encode_question(asked: Question) -> bytes:
+    """The body of POST /v1/confirm."""
+    items: list[Json] = [
+        {"i": index, "prefixes": {algorithm.value: prefix for algorithm, prefix in prefixes.items()}, "size": size}
+        for index, (prefixes, size) in enumerate(asked.items)
+    ]
+    reference: Json = {"id": asked.list.id, "version": asked.list.version, "epoch": asked.list.epoch}
+    return _encode({"list": reference, "nonce": asked.nonce, "items": items})
+
+
+def encode_outcomes(outcomes: Sequence[Outcome]) -> bytes:
+    """The body of POST /v1/outcomes."""
+    rows: list[Json] = [
+        {
+            "id": outcome.id,
+            "entry": outcome.entry,
+            "list": outcome.list_id,
+            "verdict": outcome.verdict_id,
+            "action": outcome.action.value,
+            "first_seen": outcome.first_seen,
+            "acted_at": outcome.acted_at,
+        }
+        for outcome in outcomes
+    ]
+    return _encode({"outcomes": rows})
+
+
+def chunks(candidates: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
+    """Stretches that fit into one question each."""
+    for start in range(0, len(candidates), MAX_ITEMS):
+        yield candidates[start : start + MAX_ITEMS]
+
+
+def _encode(document: dict[str, Json]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()

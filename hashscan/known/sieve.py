@@ -1,0 +1,69 @@
+"""The sieve: which of many hashed files could be known? Filters in force, asked in batches, cheap questions first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from hashscan.known.bloom import Bloom
+from hashscan.known.keys import token
+from hashscan.model import Algorithm, Candidate, HashedFile, ListRef
+
+
+@dataclass(frozen=True, slots=True)
+class FilterInForce:
+    """One list as this host can ask it: its filter, the key that its tokens are made with, and the algorithms it holds."""
+
+    list: ListRef
+    filter: Bloom
+    filter_key: bytes
+    algorithms: tuple[Algorithm, ...]
+
+    def contains(self, hashed: HashedFile) -> bool:
+        """Whether pybloom holds a token of the file."""
+        return any(
+            token(self.filter_key, algorithm, bytes.fromhex(hashed.digests[algorithm])) in self.filter
+            for algorithm in self.algorithms
+            if algorithm in hashed.digests
+        )
+
+
+class FilterSieve:
+    """A `ports.Sieve` over the filters in force."""
+
+    def __init__(self, filters: Sequence[FilterInForce]) -> None:
+        self._filters = tuple(filters)
+        needed = {algorithm for one in filters for algorithm in one.algorithms}
+        self._algorithms = tuple(algorithm for algorithm in Algorithm if algorithm in needed)
+
+    @property
+    def algorithms(self) -> tuple[Algorithm, ...]:
+        """The digests that the lists in force need together."""
+        return self._algorithms
+
+    def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> list[int]:
+        """Rows that a filter contains: its first slices are asked for all rows, pybloom itself for what is left (one in 16).
+
+        About 1.5 us a digest, of which 0.6 are its token.
+        """
+        alive: set[int] = set()
+        for one in self._filters:
+            may_contain, bloom, key = one.filter.may_contain, one.filter, one.filter_key
+            for algorithm in one.algorithms:
+                column, code = self._algorithms.index(algorithm), algorithm.code
+                for index, row in enumerate(digests):
+                    element = blake3(code + row[column], key=key).hexdigest()
+                    if may_contain(element.encode()) and element in bloom:
+                        alive.add(index)
+        return sorted(alive)
+
+    def candidates(self, hashed: Sequence[HashedFile]) -> list[Candidate]:
+        """Those of ``hashed`` that pybloom itself says a filter contains, with the lists concerned."""
+        found = []
+        for file in hashed:
+            lists = tuple(sorted(one.list for one in self._filters if one.contains(file)))
+            if lists:
+                found.append(Candidate(file, lists))
+        return found

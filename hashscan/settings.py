@@ -1,0 +1,311 @@
+"""Settings with units, and where each value came from: defaults < files < environment < flags. An unknown key is an error.
+
+Files are TOML: ``/etc/hashscan/config.toml``, then ``/etc/hashscan/conf.d/*.toml`` in the order of their names; for a user
+without root, the XDG folders. ``HASHSCAN_SECTION_KEY`` in the environment; secrets are never settings, only names of files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hashscan.errors import UsageError
+
+MAX_CONFIG_BYTES = 1 << 20
+MAX_SECRET_BYTES = 4096
+_ENV_PREFIX = "HASHSCAN_"
+_SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_TIMES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "20M", "1.5 GiB", "4096": units of 1024. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if not match:
+        raise ValueError('a size like "20M" or "1.5G"')
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from "36h", "7d", "90": units s, m, h, d, w. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
+    if not match:
+        raise ValueError('a duration like "36h" or "7d"')
+    return float(match[1]) * _TIMES[match[2]]
+
+
+def _size(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else parse_size(_text(value))
+
+
+def _duration(value: Any) -> float:
+    return (
+        float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        else parse_duration(_text(value))
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text in quotes")  # noqa: TRY004 - one kind of error for all values
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError("true or false")
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("a whole number, 0 or more")
+    return value
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError('a list of texts like ["a", "b"]')
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _setting(default: Any, convert: Callable[[Any], Any], doc: str, *, is_path: bool = False) -> Any:
+    metadata = {"convert": convert, "doc": doc, "is_path": is_path}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """[service]: how to reach the central service. Files hold the secrets; without ``url`` only local audits are possible."""
+
+    url: str = _setting("", _text, "address of the central service, https://...")
+    provider: str = _setting("", _text, "the name under which the hotline admitted this company")
+    api_key_file: str = _setting("api-key", _text, "file with the API key, mode 0600", is_path=True)
+    provider_key_file: str = _setting("provider-key", _text, "file with the provider key, mode 0600", is_path=True)
+    public_key_file: str = _setting("service.pub", _text, "file with the pinned key of the service", is_path=True)
+    ca_file: str = _setting("", _text, "certificate authority of the service, where it is not a public one", is_path=True)
+    proxy: str = _setting("", _text, "proxy, http://host:port; the environment's is not used")
+    deadline: float = _setting(60.0, _duration, "the longest that one question may take with all its attempts")
+
+
+@dataclass(frozen=True, slots=True)
+class ListsSettings:
+    """[lists]: how long lists are good for, and which MD5-only lists may move files."""
+
+    max_age: float = _setting(7 * 86_400.0, _duration, "past this age of the lists a scan refuses to run (exit 20)")
+    md5_is_enough: tuple[str, ...] = _setting(
+        (), _names, "ids of lists on which MD5 alone is a match; read the threat model first"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSettings:
+    """[scan]: how a scan works."""
+
+    jobs: int = _setting(0, _count, "worker processes; 0 is one a core, at most 4")
+    max_file_size: int = _setting(0, _size, "larger files are skipped, counted and listed; 0 is no limit")
+    file_deadline: float = _setting(300.0, _duration, "the longest that one file may keep a worker without progress")
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineSettings:
+    """[quarantine]: what happens to findings."""
+
+    enabled: bool = _setting(
+        default=False, convert=_flag, doc="move confirmed findings into the vault; false only reports them"
+    )
+    vault: str = _setting(
+        "", _text, "folder of the vault, outside every scanned tree; default: vault in the state folder", is_path=True
+    )
+    per_run: int = _setting(100, _count, "circuit breaker: beyond this number of removals in one run, findings are held")
+    allow_hard_links: bool = _setting(default=False, convert=_flag, doc="also move files that have several names")
+
+
+@dataclass(frozen=True, slots=True)
+class PathSettings:
+    """[paths]: where hashscan keeps its own things; the defaults depend on whether root runs it."""
+
+    state: str = _setting("", _text, "durable state: lists, pending candidates, vault", is_path=True)
+    run: str = _setting("", _text, "lock", is_path=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. ``origins`` maps "section.key" to where the value came from; missing there means default."""
+
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    lists: ListsSettings = field(default_factory=ListsSettings)
+    scan: ScanSettings = field(default_factory=ScanSettings)
+    quarantine: QuarantineSettings = field(default_factory=QuarantineSettings)
+    paths: PathSettings = field(default_factory=PathSettings)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of durable state."""
+        return (
+            Path(self.paths.state) if self.paths.state else _default_dir("/var/lib/hashscan", "XDG_STATE_HOME", ".local/state")
+        )
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of the lock."""
+        if self.paths.run:
+            return Path(self.paths.run)
+        if os.geteuid() == 0:
+            return Path("/run/hashscan")
+        return Path(os.environ.get("XDG_RUNTIME_DIR") or self.state_dir) / "hashscan"
+
+    @property
+    def vault_dir(self) -> Path:
+        """The folder of the vault."""
+        return Path(self.quarantine.vault) if self.quarantine.vault else self.state_dir / "vault"
+
+
+_SECTIONS: Mapping[str, Any] = {
+    "service": ServiceSettings,
+    "lists": ListsSettings,
+    "scan": ScanSettings,
+    "quarantine": QuarantineSettings,
+    "paths": PathSettings,
+}
+
+
+def _default_dir(system: str, variable: str, below_home: str) -> Path:
+    if os.geteuid() == 0:
+        return Path(system)
+    base = os.environ.get(variable)
+    return (Path(base) if base else Path.home() / below_home) / "hashscan"
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    section: str
+    key: str
+    value: Any
+    origin: str
+    folder: Path | None
+
+
+def load(
+    *, config: Path | None = None, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings in force. ``config`` replaces the standard files; ``flags`` maps "section.key" to values, None is not given.
+
+    Raises `UsageError` naming file and key.
+    """
+    environ = os.environ if environ is None else environ
+    given = [
+        one for path in ([config] if config else standard_files()) for one in _from_file(path, must_exist=config is not None)
+    ]
+    given += _from_environment(environ)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            section, key = name.split(".")
+            given.append(_Given(section, key, value, "flag", None))
+    values: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
+    origins: dict[str, str] = {}
+    for one in given:
+        values[one.section][one.key] = _converted(one)
+        origins[f"{one.section}.{one.key}"] = one.origin
+    return Settings(**{name: cls(**values[name]) for name, cls in _SECTIONS.items()}, origins=origins)
+
+
+def standard_files() -> list[Path]:
+    """The configuration files that exist, in the order in which they count."""
+    if os.geteuid() == 0:
+        base = Path("/etc/hashscan")
+    else:
+        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "hashscan"
+    files = [base / "config.toml", *sorted((base / "conf.d").glob("*.toml"))]
+    return [path for path in files if path.exists()]
+
+
+def _from_file(path: Path, *, must_exist: bool) -> Iterable[_Given]:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        hint = "is --config right?" if must_exist else ""
+        raise UsageError(f"cannot read the configuration {path}: {error.strerror}", hint=hint) from None
+    if len(data) > MAX_CONFIG_BYTES:
+        raise UsageError(f"the configuration {path} is longer than {MAX_CONFIG_BYTES} bytes")
+    try:
+        document = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"the configuration {path} is not TOML: {error}") from None
+    for section, table in document.items():
+        _check_name(section, _SECTIONS, f"{path}: section [{section}]")
+        if not isinstance(table, dict):
+            raise UsageError(f"{path}: {section} is a section: write [{section}]")
+        for key, value in table.items():
+            _check_name(key, _fields(section), f"{path}: {section}.{key}")
+            yield _Given(section, key, value, str(path), path.parent)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterable[_Given]:
+    for name, value in sorted(environ.items()):
+        section, _, key = name.removeprefix(_ENV_PREFIX).lower().partition("_")
+        # Other HASHSCAN_ variables (HASHSCAN_BUDGET of the tests, say) are not settings: only a known section makes one.
+        if name.startswith(_ENV_PREFIX) and section in _SECTIONS:
+            _check_name(key, _fields(section), f"environment: {name}")
+            yield _Given(section, key, value, f"environment {name}", None)
+
+
+def _fields(section: str) -> Mapping[str, Any]:
+    return {one.name: one for one in dataclasses.fields(_SECTIONS[section])}
+
+
+def _check_name(name: str, known: Iterable[str], what: str) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+        raise UsageError(f"{what} is not known", hint=hint)
+
+
+def _converted(one: _Given) -> Any:
+    spec = _fields(one.section)[one.key]
+    try:
+        value = spec.metadata["convert"](one.value)
+    except ValueError as error:
+        raise UsageError(f"{one.section}.{one.key} ({one.origin}) must be {error}, not {one.value!r}") from None
+    if spec.metadata["is_path"] and value and one.folder is not None:
+        return str(one.folder / value)  # a relative name belongs to the folder of the file that says it
+    return value
+
+
+def read_secret(path: Path) -> str:
+    """The stripped text of a secret file that only its owner can read. Raises `UsageError`."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsageError(f"cannot read the secret file {path}: {error.strerror}", hint="it comes with the enrolment") from None
+    with os.fdopen(fd, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in {os.geteuid(), 0}:
+            raise UsageError(f"the secret file {path} must be a file of yours or root's")
+        if status.st_mode & 0o077:
+            raise UsageError(f"the secret file {path} can be read by others", hint=f"chmod 600 {path}")
+        data = stream.read(MAX_SECRET_BYTES + 1)
+    try:
+        text = data.decode("ascii").strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not text or len(data) > MAX_SECRET_BYTES:
+        raise UsageError(f"the secret file {path} does not hold a key")
+    return text
