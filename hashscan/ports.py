@@ -10,6 +10,7 @@ port                    implementations
 `Trust`                 ``known.trust.PinnedTrust``; The Update Framework comes next
 `Service`               ``central.client.HttpService``; the fake in ``tests/support`` is held to the same contract
 `Confirmer`             ``jobs.confirm.ServiceConfirmer``, ``jobs.confirm.LocalConfirmer`` (plain list)
+`Memory`                ``central.outbox.Outbox``, ``central.outbox.Forgetful`` (audits without a service)
 `Quarantine`            ``quarantine.vault.Vault``, ``quarantine.report_only.ReportOnly``
 `Reporter`              ``report.ndjson.NdjsonReporter``, ``report.text.TextReporter``, ``report.fan.Reporters``
 ======================  ====================================================================================
@@ -19,11 +20,12 @@ Each port has one contract suite in ``tests/contracts`` that runs on all of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hashscan.model import Algorithm, Candidate, Event, Finding, HashedFile, ListRef, Outcome, Receipt, Sifted
+from hashscan.errors import RefusedError
+from hashscan.model import Action, Algorithm, Candidate, Event, Finding, HashedFile, ListRef, Outcome, Receipt, Sifted
 
 
 class Sieve(Protocol):
@@ -51,7 +53,7 @@ class TokenFilter(Protocol):
 class Engine(Protocol):
     """Walks roots, hashes what it meets and passes it through a sieve."""
 
-    def sift(self, roots: Sequence[bytes], sieve: Sieve) -> Iterator[Sifted]:
+    def sift(self, roots: Sequence[bytes], sieve: Sieve) -> Generator[Sifted, None, None]:
         """Every path below every root exactly once, whatever the number of workers.
 
         Roots are absolute and normalised. Yields at least about five times a second, if only an empty `Sifted`. Closing the
@@ -117,18 +119,64 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What is known about one candidate after asking: a finding, nothing (cleared), or ``pending`` with the reason why."""
+    """What is known about one candidate after asking: a finding, nothing (cleared), or ``pending`` with the reason why.
+
+    ``ttl`` is for how many seconds a clearing answer lasts.
+    """
 
     candidate: Candidate
     finding: Finding | None = None
     pending: str = ""
+    ttl: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A remembered candidate, when it was first seen (seconds since 1970), how often it was asked about, and why it waits."""
+
+    candidate: Candidate
+    first_seen: float
+    asked: int
+    reason: str
 
 
 class Confirmer(Protocol):
     """Turns candidates into findings, or says that it cannot yet."""
 
+    @property
+    def refusal(self) -> RefusedError | None:
+        """Why the service will not answer until a person has looked, if it said so."""
+
     def confirm(self, candidates: Sequence[Candidate]) -> list[Ruling]:
         """One ruling for each candidate, in order. Silence is pending, never a match and never clean."""
+
+
+class Memory(Protocol):
+    """What must survive a crash between finding a candidate and having acted on the answer. Raises `StateError`."""
+
+    def remember(self, candidates: Iterable[Candidate]) -> None:
+        """Before anybody is asked about them."""
+
+    def wait(self, candidates: Iterable[Candidate], reason: str) -> None:
+        """They were asked about in vain."""
+
+    def settle(self, candidates: Iterable[Candidate]) -> None:
+        """Everything that follows from their answers is done."""
+
+    def waiting(self) -> Iterator[Waiting]:
+        """All that are remembered and not settled, the oldest first."""
+
+    def first_seen(self, candidate: Candidate) -> float:
+        """Seconds since 1970."""
+
+    def is_cleared(self, candidate: Candidate) -> bool:
+        """Whether an earlier answer still clears these digests."""
+
+    def clear(self, candidate: Candidate, ttl: float) -> None:
+        """An answer cleared these digests for ``ttl`` seconds."""
+
+    def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> None:
+        """To be told to the service; the same outcome twice is told once."""
 
 
 class Service(Protocol):
@@ -171,6 +219,7 @@ __all__ = [
     "Engine",
     "Fetcher",
     "Lists",
+    "Memory",
     "Quarantine",
     "Question",
     "Receipt",
@@ -181,4 +230,5 @@ __all__ = [
     "Target",
     "TokenFilter",
     "Trust",
+    "Waiting",
 ]

@@ -12,19 +12,21 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
 
 from hashscan.atomic import make_private_directory
 from hashscan.errors import StateError
-from hashscan.model import Action, Algorithm, Candidate, FileEntry, Finding, HashedFile, ListRef, Outcome, Place, Receipt
+from hashscan.model import Action, Algorithm, Candidate, Case, FileEntry, Finding, HashedFile, ListRef, Outcome, Place, Receipt
+from hashscan.ports import Waiting
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pending (
-  key TEXT PRIMARY KEY, candidate TEXT NOT NULL, first_seen REAL NOT NULL, asked INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT ''
+  key TEXT PRIMARY KEY, candidate TEXT NOT NULL, first_seen REAL NOT NULL,
+  asked INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cleared (key TEXT PRIMARY KEY, until REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outcome (
   id TEXT PRIMARY KEY, entry TEXT NOT NULL, list TEXT NOT NULL, verdict TEXT NOT NULL, action TEXT NOT NULL,
@@ -32,16 +34,7 @@ CREATE TABLE IF NOT EXISTS outcome (
 ) STRICT, WITHOUT ROWID;
 """
 _VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A pending candidate, when it was first seen (seconds since 1970), how often it was asked about, and why it waits."""
-
-    candidate: Candidate
-    first_seen: float
-    asked: int
-    reason: str
+_OUTCOME = "id, entry, list, verdict, action, first_seen, acted_at"
 
 
 class Outbox:
@@ -76,15 +69,16 @@ class Outbox:
                 rows,
             )
 
-    def wait(self, candidate: Candidate, reason: str) -> None:
-        """The service was asked about ``candidate`` and gave no usable answer."""
+    def wait(self, candidates: Iterable[Candidate], reason: str) -> None:
+        """The service was asked about ``candidates`` and gave no usable answer."""
         with self._transaction() as db:
-            db.execute("UPDATE pending SET asked = asked + 1, reason = ? WHERE key = ?", (reason[:500], _key(candidate)))
+            rows = [(reason[:500], _key(one)) for one in candidates]
+            db.executemany("UPDATE pending SET asked = asked + 1, reason = ? WHERE key = ?", rows)
 
-    def settle(self, candidate: Candidate) -> None:
-        """Everything that follows from the answer is done."""
+    def settle(self, candidates: Iterable[Candidate]) -> None:
+        """Everything that follows from the answers is done."""
         with self._transaction() as db:
-            db.execute("DELETE FROM pending WHERE key = ?", (_key(candidate),))
+            db.executemany("DELETE FROM pending WHERE key = ?", [(_key(one),) for one in candidates])
 
     def waiting(self) -> Iterator[Waiting]:
         """All pending candidates, the oldest first; those that are settled meanwhile are left out."""
@@ -120,26 +114,33 @@ class Outbox:
             query = "SELECT 1 FROM cleared WHERE key = ? AND until >= ?"
             return self._db.execute(query, (_content_key(candidate), self._clock())).fetchone() is not None
 
-    def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> Outcome:
+    def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> None:
         """Note what was done about a finding, to be told to the service; it has no path and no name."""
-        outcome = Outcome(
-            id="o_" + secrets.token_hex(16),
-            entry=finding.entry,
-            list_id=finding.list.id,
-            verdict_id=finding.verdict_id,
-            action=action,
-            first_seen=first_seen,
-            acted_at=self._clock(),
-        )
+        what = f"{_key(finding.candidate)}:{finding.list.id}:{finding.entry}:{action}"
+        self._note(what, (finding.entry, finding.list.id, finding.verdict_id, action.value, first_seen, self._clock()))
+
+    def add_restored(self, case: Case, now: float) -> None:
+        """Note that a case was restored; each restore is told."""
+        row = (case.entry, case.list_id, case.verdict_id, Action.RESTORED.value, case.opened, now)
+        self._note(f"{case.id}:{Action.RESTORED}:{now}", row)
+
+    def _note(self, what: str, row: tuple[str, str, str, str, float, float]) -> None:
+        """Store an outcome under an id that is a hash of ``what`` under a salt of this host.
+
+        So a finding which is reported every night is told once, and the id says nothing about the path.
+        """
         with self._transaction() as db:
-            row = (outcome.id, outcome.entry, outcome.list_id, outcome.verdict_id, outcome.action.value)
-            db.execute("INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (*row, outcome.first_seen, outcome.acted_at))
-        return outcome
+            identity = "o_" + blake3(what.encode(), key=bytes.fromhex(self._salt(db))).hexdigest()[:32]
+            db.execute("INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (identity, *row))
+
+    def _salt(self, db: sqlite3.Connection) -> str:
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_hex(32),))
+        return str(db.execute("SELECT value FROM meta WHERE key = 'salt'").fetchone()[0])
 
     def unsent(self, at_most: int) -> Sequence[Outcome]:
         """Outcomes without a receipt, the oldest first."""
         with self._guard():
-            query = "SELECT id, entry, list, verdict, action, first_seen, acted_at FROM outcome WHERE receipt IS NULL ORDER BY acted_at, id LIMIT ?"
+            query = f"SELECT {_OUTCOME} FROM outcome WHERE receipt IS NULL ORDER BY acted_at, id LIMIT ?"  # noqa: S608 - a constant
             return [Outcome(a, b, c, d, Action(e), f, g) for a, b, c, d, e, f, g in self._db.execute(query, (at_most,))]
 
     def unsent_count(self) -> int:
@@ -224,3 +225,46 @@ def decode_candidate(text: str) -> Candidate:
     digests = {Algorithm(name): str(digest) for name, digest in data["digests"].items()}
     lists = tuple(ListRef(str(name), int(version), int(epoch)) for name, version, epoch in data["lists"])
     return Candidate(HashedFile(entry, digests), lists)
+
+
+class Forgetful:
+    """A `ports.Memory` for audits without a service: every candidate is settled at once, so there is nothing to remember."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    def remember(self, candidates: Iterable[Candidate]) -> None:
+        """Nothing: the answer is on this host."""
+
+    def wait(self, candidates: Iterable[Candidate], reason: str) -> None:
+        """Cannot happen. Raises `StateError`, because a candidate would be lost."""
+        if any(True for _ in candidates):
+            raise StateError(f"a candidate would be forgotten: {reason}")
+
+    def settle(self, candidates: Iterable[Candidate]) -> None:
+        """Nothing."""
+
+    def waiting(self) -> Iterator[Waiting]:
+        """None."""
+        return iter(())
+
+    def first_seen(self, candidate: Candidate) -> float:  # noqa: ARG002 - the port
+        """Now."""
+        return self._clock()
+
+    def is_cleared(self, candidate: Candidate) -> bool:  # noqa: ARG002 - the port
+        """Never."""
+        return False
+
+    def clear(self, candidate: Candidate, ttl: float) -> None:
+        """Nothing."""
+
+    def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> None:
+        """Nothing: nobody is to be told."""
+
+
+class UntoldOutbox(Outbox):
+    """An outbox that keeps outcomes to itself: a dry run did nothing that the service should hear of."""
+
+    def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> None:
+        """Nothing."""

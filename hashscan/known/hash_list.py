@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple, Protocol
 
 from hashscan.model import Algorithm
 
@@ -27,6 +27,13 @@ _BY_NAME = {
 _TAGGED = re.compile(rb"\\?([A-Za-z0-9/-]{2,16}) ?\((.*)\) ?= ?([0-9A-Fa-f]+)", re.DOTALL)
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
 _BOM = b"\xef\xbb\xbf"
+
+
+class LineStream(Protocol):
+    """A binary stream of lines; every open file is one."""
+
+    def readline(self, size: int, /) -> bytes:
+        """The next line, at most ``size`` bytes of it; empty at the end."""
 
 
 class BadLine(ValueError):
@@ -92,7 +99,7 @@ def _tagged(name: bytes, digits: bytes) -> ParsedDigest:
     return ParsedDigest(binascii.unhexlify(digits), (algorithm,))
 
 
-def read_lines(stream: BinaryIO, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | BadLine]]:
+def read_lines(stream: LineStream, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | BadLine]]:
     """Lines with their numbers from 1, without a byte order mark at the start; a longer line is a `BadLine`.
 
     Memory is bounded by ``max_line_bytes`` whatever the stream holds (a file of zeros is one line).
@@ -109,7 +116,7 @@ def read_lines(stream: BinaryIO, *, max_line_bytes: int = MAX_LINE_BYTES) -> Ite
 
 
 def read_list(
-    stream: BinaryIO, *, default64: Algorithm | None = None, max_line_bytes: int = MAX_LINE_BYTES
+    stream: LineStream, *, default64: Algorithm | None = None, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[tuple[int, ParsedDigest | BadLine]]:
     """Every digest and every bad line of ``stream`` with its line number; blank lines and comments are left out."""
     for number, line in read_lines(stream, max_line_bytes=max_line_bytes):

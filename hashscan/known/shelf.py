@@ -71,11 +71,15 @@ class Shelf:
         return ShelfView(lists, age, stale=now > lists.expires)
 
     def holds(self, target: Target) -> bool:
-        """Whether the filter file of ``target`` is there with the right length; its content is checked when it is opened."""
+        """Whether a usable filter for ``target`` is there: one that was damaged on this disk must be fetched again."""
+        path = self._folder / target.name
         try:
-            return (self._folder / target.name).stat().st_size == target.length
-        except FileNotFoundError:
+            if path.stat().st_size != target.length:
+                return False
+            self._open(target, path)
+        except (FilterError, FileNotFoundError):
             return False
+        return True
 
     def put(self, target: Target, pieces: Iterable[bytes]) -> None:
         """Store a filter: written beside, length and digest checked, opened as a scan would, then put in place.
@@ -98,7 +102,7 @@ class Shelf:
             self._open(target, Path(stream.name))
 
     def bring_into_force(self, lists: Lists) -> None:
-        """Make ``lists`` the metadata in force, then drop filters that it does not name. All its filters must be there."""
+        """Make ``lists`` the metadata in force, then drop filters that it does not name. Raises `FilterError`."""
         for target in lists.targets:
             if not self.holds(target):
                 raise FilterError(f"the filter {target.name} is missing", hint=_SYNC)

@@ -1,0 +1,64 @@
+"""hashscan check."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from hashscan.cli import wiring
+from hashscan.errors import ExitCode, UsageError
+from hashscan.jobs.check import check
+from hashscan.ports import Sieve
+from hashscan.settings import Settings
+
+_MAX_STDIN_BYTES = 1 << 30
+
+
+@click.command(name="check")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=bytes))
+@click.option("--known", type=click.Path(dir_okay=False, path_type=Path), help="Check against this plain hash list.")
+@click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
+@click.pass_context
+def command(ctx: click.Context, files: tuple[bytes, ...], known: Path | None, *, as_json: bool) -> int:
+    """Would FILES be candidates? '-' reads one file from stdin. Nothing is asked of the service and nothing is moved.
+
+    Exit 0: none is a candidate. Exit 11: at least one is; only the service can say what it is.
+    """
+    settings = wiring.settings(ctx.obj)
+    with ExitStack() as stack:
+        sieve = _sieve(settings, known)
+        paths = [_from_stdin(stack) if name == b"-" else name for name in files]
+        for path in paths:
+            if not os.path.lexists(path):
+                raise UsageError(f"{os.fsdecode(path)!r} does not exist")
+            if os.path.isdir(path):
+                raise UsageError(f"{os.fsdecode(path)!r} is a directory", hint="use 'hashscan scan' for directories")
+        reporter = wiring.reporter(wiring.Talk(json=as_json, text_on_stdout=True), stack)
+        checked = check(wiring.small_engine(settings), sieve, wiring.absolute(paths), reporter)
+    return ExitCode.PENDING if checked.candidates else ExitCode.OK
+
+
+def _sieve(settings: Settings, known: Path | None) -> Sieve:
+    if known is not None:
+        return wiring.audit_plan(known).sieve
+    tools = wiring.service_tools(settings)
+    return tools.shelf.sieve(tools.lists_in_force()[0])
+
+
+def _from_stdin(stack: ExitStack) -> bytes:
+    """Standard input as a file that the engine can read; at most 1 GiB. Raises `UsageError`."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hashscan-check-"))
+    copy = Path(folder) / "stdin"
+    got = 0
+    with copy.open("xb") as stream:
+        while piece := sys.stdin.buffer.read(1 << 20):
+            got += len(piece)
+            if got > _MAX_STDIN_BYTES:
+                raise UsageError(f"stdin is longer than {_MAX_STDIN_BYTES} bytes", hint="store it in a file first")
+            stream.write(piece)
+    return os.fsencode(copy)

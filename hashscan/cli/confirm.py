@@ -1,0 +1,49 @@
+"""hashscan confirm."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import click
+
+from hashscan.cli import wiring
+from hashscan.errors import HashscanError
+from hashscan.jobs.conclude import ActTools
+from hashscan.jobs.confirm import confirm_waiting
+from hashscan.jobs.outcomes import tell_outcomes
+from hashscan.ports import Reporter
+from hashscan.report import events
+from hashscan.report.tally import Tally
+
+
+@click.command(name="confirm")
+@click.option("--quarantine/--report", "quarantine", default=None, help="Move findings into the vault, or only report them.")
+@click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless somebody should look.")
+@click.pass_context
+def command(ctx: click.Context, *, quarantine: bool | None, as_json: bool, quiet: bool) -> int:
+    """Ask the service again about pending candidates, act on the answers, and tell outcomes that it has not acknowledged."""
+    settings = wiring.settings(ctx.obj, {"quarantine.enabled": quarantine})
+    with ExitStack() as stack:
+        reporter = wiring.reporter(wiring.Talk(json=as_json, quiet=quiet), stack)
+        try:
+            stack.enter_context(wiring.lock(settings))
+            return _confirm(wiring.service_plan(settings, stack, dry_run=False), reporter)
+        except HashscanError as error:
+            if as_json:
+                reporter.tell(events.exit_error(error))
+                return int(error.exit_code)
+            raise
+
+
+def _confirm(plan: wiring.Plan, reporter: Reporter) -> int:
+    started = time.time()
+    wiring.recover(plan, reporter)
+    tally = Tally()
+    confirm_waiting(ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter), plan.sieve, tally)
+    if plan.tell is not None:
+        tell_outcomes(plan.tell)
+    tally.refused = plan.confirmer.refusal is not None
+    reporter.tell(events.summary(tally, complete=True, seconds=time.time() - started))
+    return tally.exit_code

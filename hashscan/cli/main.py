@@ -1,0 +1,115 @@
+"""The front door: the command table, loaded lazily so that ``--help`` is quick, and the one place where errors become exits."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from hashscan import __version__
+from hashscan.errors import ExitCode, HashscanError
+
+_COMMANDS = {
+    "scan": ("hashscan.cli.scan", "walk, hash, check, confirm, and quarantine where that is switched on"),
+    "sync": ("hashscan.cli.sync", "fetch and verify the hash lists in force"),
+    "confirm": ("hashscan.cli.confirm", "ask again about pending candidates"),
+    "check": ("hashscan.cli.check", "would these files be candidates?"),
+    "quarantine": ("hashscan.cli.quarantine", "list, show and restore what was quarantined"),
+    "status": ("hashscan.cli.status", "lists in force, last scan, pending candidates, cases"),
+    "selftest": ("hashscan.cli.selftest", "send one harmless file the whole way"),
+    "demo": ("hashscan.cli.demo", "the whole job on one machine, in a temporary folder"),
+    "service": ("hashscan.cli.service", "the central service that a hotline runs (extra 'service')"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used: help needs their names only."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        """The commands, in the order of the table."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's interface
+        """Import one command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)  # noqa: S101 - a bug of ours, not of the user
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's interface
+        """The table of commands without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hashscan")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="HASHSCAN_CONFIG",
+    help="Read this configuration instead of the standard files.",
+)
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None) -> None:
+    """Find known child sexual abuse material on a server by its digests, confirm it, and only then quarantine it.
+
+    A fresh installation reports and moves nothing.
+
+    \b
+    Exit codes: 0 nothing found, 2 usage, 3 incomplete, 4 stopped, 10 findings, 11 pending, 12 action failed or held,
+    20 lists missing, too old or not to be trusted, 21 another run holds the lock, 22 the service refused us.
+    """
+    ctx.obj = config
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code. Every error is one line on stderr, and a hint where there is one."""
+    try:
+        outcome = cli.main(args=list(arguments), prog_name="hashscan", standalone_mode=False)
+    except HashscanError as error:
+        return _fail(str(error), error.hint, error.exit_code)
+    except click.exceptions.Abort:
+        return _fail("interrupted", "", ExitCode.STOPPED)
+    except click.ClickException as error:
+        hint = "see 'hashscan --help'"
+        if isinstance(error, click.UsageError) and error.ctx:
+            hint = f"see '{error.ctx.command_path} --help'"
+        return _fail(error.format_message(), hint, ExitCode.USAGE)
+    except KeyboardInterrupt:
+        return _fail("interrupted", "", ExitCode.STOPPED)
+    except BrokenPipeError:
+        return _fail("the reader of the output is gone", "", ExitCode.INCOMPLETE)
+    return int(outcome) if isinstance(outcome, int) else ExitCode.OK
+
+
+def _fail(message: str, hint: str, code: ExitCode) -> int:
+    line = "".join(c if c.isprintable() else "?" for c in message)
+    try:
+        click.echo(f"hashscan: {line}", err=True)
+        if hint:
+            click.echo(f"          {hint}", err=True)
+    except OSError:
+        return int(code)  # nobody can be told; the exit code still says it
+    return int(code)
+
+
+def main() -> None:
+    """The console script."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # The reader is gone: point stdout elsewhere, or the interpreter's own last flush turns the exit code into 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or int(ExitCode.INCOMPLETE)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""hashscan scan."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from hashscan.cli import wiring
+from hashscan.errors import ExitCode, HashscanError, UsageError
+from hashscan.jobs.conclude import ActTools
+from hashscan.jobs.outcomes import tell_outcomes
+from hashscan.jobs.scan import ScanTools, scan
+from hashscan.jobs.selftest import require_self_test
+from hashscan.jobs.status import record_run
+from hashscan.model import ListRef
+from hashscan.ports import Reporter
+from hashscan.report import events
+from hashscan.report.tally import Tally
+from hashscan.settings import Settings
+
+_MAX_LISTED = 1_000_000  # paths from --files-from
+
+
+@click.command(name="scan")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=bytes))
+@click.option(
+    "--known", type=click.Path(dir_okay=False, path_type=Path), help="Audit against this plain hash list, no service."
+)
+@click.option("--quarantine/--report", "quarantine", default=None, help="Move findings into the vault, or only report them.")
+@click.option("--dry-run", is_flag=True, help="Move nothing and tell the service nothing, whatever the configuration says.")
+@click.option("--files-from", metavar="FILE", help="Scan the paths listed in FILE ('-' is stdin), one a line.")
+@click.option("-0", "null", is_flag=True, help="With --files-from: paths end with a NUL byte, not a line end.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), help="Worker processes.")
+@click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless somebody should look.")
+@click.option("-v", "--verbose", is_flag=True, help="Name every skipped path.")
+@click.option("--exit-code", type=click.IntRange(0, 255), metavar="N", help="Exit with N where there are findings.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
+    """Walk PATHS, hash each file, check it against the lists, confirm candidates, and act on findings.
+
+    Findings are reported; they are moved only with --quarantine or where the configuration switches that on.
+    """
+    flags = {"scan.jobs": options["jobs"], "quarantine.enabled": options["quarantine"]}
+    settings = wiring.settings(ctx.obj, flags)
+    roots = wiring.absolute([*options["paths"], *_listed(options["files_from"], null=options["null"])])
+    if not roots:
+        raise UsageError("nothing to scan", hint="name at least one PATH")
+    with ExitStack() as stack:
+        talk = wiring.Talk(json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+        reporter = wiring.reporter(talk, stack)
+        try:
+            code = _scan(settings, roots, options, _Run(reporter, stack))
+        except HashscanError as error:
+            if talk.json:
+                reporter.tell(events.exit_error(error))
+                return int(error.exit_code)
+            raise
+    return _mapped(code, options["exit_code"])
+
+
+class _Run:
+    """What one run of the command holds: its sinks, what to close, and whether somebody asked it to stop."""
+
+    def __init__(self, reporter: Reporter, stack: ExitStack) -> None:
+        self.reporter = reporter
+        self.stack = stack
+        self.started = time.time()
+        self._stop = False
+
+    def asked_to_stop(self) -> bool:
+        """Whether SIGINT or SIGTERM came."""
+        return self._stop
+
+    def listen(self) -> None:
+        """From now on a first SIGINT or SIGTERM ends the run after the case in hand, a second SIGINT at once."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, self._heard)
+            self.stack.callback(signal.signal, number, before)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal interface
+        if self._stop and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._stop = True
+
+
+def _scan(settings: Settings, roots: list[bytes], options: dict[str, Any], run: _Run) -> ExitCode:
+    if options["known"]:
+        plan = wiring.audit_plan(options["known"])
+    else:
+        run.stack.enter_context(wiring.lock(settings))
+        plan = wiring.service_plan(settings, run.stack, dry_run=options["dry_run"])
+        require_self_test(plan.sieve)
+    wiring.recover(plan, run.reporter)
+    run.reporter.tell(events.scan_start(roots, plan.mode, _list_refs(plan), {"jobs": settings.scan.jobs, "stale": plan.stale}))
+    tally = Tally()
+    run.listen()
+    act = ActTools(plan.confirmer, plan.memory, plan.quarantine, run.reporter)
+    tools = ScanTools(wiring.engine(settings), plan.sieve, act, time.monotonic, run.asked_to_stop)
+    scan(tools, roots, tally)
+    if plan.tell is not None and not tally.stopped:
+        tell_outcomes(plan.tell)
+    tally.refused = plan.confirmer.refusal is not None
+    complete = not tally.stopped
+    if plan.tell is not None:
+        record_run(settings.state_dir, tally, complete=complete, started=run.started)
+    run.reporter.tell(events.summary(tally, complete=complete, seconds=time.time() - run.started))
+    return tally.exit_code
+
+
+def _list_refs(plan: wiring.Plan) -> list[ListRef]:
+    return [target.list for target in plan.lists.targets] if plan.lists else []
+
+
+def _mapped(code: ExitCode, wanted: int | None) -> int:
+    found = {ExitCode.FINDINGS, ExitCode.ACTION_FAILED}
+    return wanted if wanted is not None and code in found else int(code)
+
+
+def _listed(source: str | None, *, null: bool) -> list[bytes]:
+    """The paths in ``source``. Raises `UsageError`."""
+    if source is None:
+        return []
+    reader: Callable[[], bytes] = sys.stdin.buffer.read if source == "-" else Path(source).read_bytes
+    try:
+        data = reader()
+    except OSError as error:
+        raise UsageError(f"cannot read the paths in {source}: {error.strerror}") from None
+    paths = [path for path in data.split(b"\0" if null else b"\n") if path]
+    if len(paths) > _MAX_LISTED:
+        raise UsageError(f"{source} lists more than {_MAX_LISTED} paths", hint="scan their directory, or split the list")
+    return paths

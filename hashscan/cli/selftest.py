@@ -1,0 +1,33 @@
+"""hashscan selftest."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import click
+
+from hashscan.cli import wiring
+from hashscan.errors import ExitCode
+from hashscan.jobs.confirm import ServiceConfirmer
+from hashscan.jobs.selftest import selftest
+
+
+@click.command(name="selftest")
+@click.pass_context
+def command(ctx: click.Context) -> int:
+    """Send one harmless file, which every list holds, the whole way: read, hash, filter, service, signature.
+
+    Exit 0: the chain holds. Exit 20: it does not, and a scan could miss silently.
+    """
+    settings = wiring.settings(ctx.obj)
+    tools = wiring.service_tools(settings)
+    with ExitStack() as stack:
+        sieve = tools.shelf.sieve(tools.lists_in_force()[0])
+        confirmer = ServiceConfirmer(tools.court(stack))
+        good = True
+        for step in selftest(wiring.small_engine(settings), sieve, confirmer):
+            click.echo(f"{'ok    ' if step.holds else 'FAILED'}  {step.name}: {step.seen}")
+            good = good and step.holds
+    if confirmer.refusal is not None:
+        raise confirmer.refusal
+    return ExitCode.OK if good else ExitCode.FILTER

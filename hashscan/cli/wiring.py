@@ -1,0 +1,232 @@
+"""The only composition root: settings go in, live tools come out. Flags become objects here; nothing below asks for them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hashscan.central.client import HttpFetcher, HttpService, Link
+from hashscan.central.outbox import Forgetful, Outbox, UntoldOutbox
+from hashscan.errors import UsageError
+from hashscan.files.engine import InProcessEngine, LocalEngine
+from hashscan.files.walk import WalkOptions
+from hashscan.jobs.confirm import Court, LocalConfirmer, ServiceConfirmer
+from hashscan.jobs.outcomes import OutcomeTools
+from hashscan.jobs.sync import SyncTools
+from hashscan.known.exact import load_local_list
+from hashscan.known.keys import ProviderKey
+from hashscan.known.shelf import Shelf
+from hashscan.known.trust import PinnedTrust
+from hashscan.model import Event
+from hashscan.ports import Confirmer, Engine, Lists, Memory, Quarantine, Reporter, Sieve
+from hashscan.quarantine.lock import RunLock
+from hashscan.quarantine.policy import Limits
+from hashscan.quarantine.report_only import ReportOnly
+from hashscan.quarantine.vault import HOLDING_NAME, Vault
+from hashscan.report.fan import Except, Reporters
+from hashscan.report.ndjson import NdjsonReporter
+from hashscan.settings import Settings, load, read_secret
+
+OUTBOX_NAME = "agent.sqlite"
+_MAX_JOBS = 4  # more readers than this on one disk slow each other down (measured cold)
+
+
+def settings(config: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """The settings in force for one command."""
+    return load(config=config, flags=flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How a command speaks: ``json`` puts NDJSON on stdout, ``quiet`` leaves out what needs nobody's attention."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    text_on_stdout: bool = False
+
+
+def reporter(talk: Talk, stack: ExitStack) -> Reporter:
+    """All sinks of one command: text for people on stderr (or stdout, where the text is the result), NDJSON on stdout."""
+    # rich costs 60 ms to import; commands that fail early do not pay for it.
+    from hashscan.report.console import open_console  # noqa: PLC0415
+    from hashscan.report.progress import ProgressReporter  # noqa: PLC0415
+    from hashscan.report.text import TextReporter  # noqa: PLC0415
+
+    console = open_console(sys.stdout if talk.text_on_stdout and not talk.json else sys.stderr)
+    sinks: list[Reporter] = []
+    if talk.json:
+        ndjson = NdjsonReporter(sys.stdout, secrets.token_hex(8), socket.gethostname(), time.time)
+        sinks.append(Except(ndjson, {"progress"}))
+    sinks.append(TextReporter(console, quiet=talk.quiet, verbose=talk.verbose))
+    if not talk.quiet:
+        sinks.append(stack.enter_context(ProgressReporter(console, time.monotonic)))
+    return Reporters(sinks)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTools:
+    """Everything that a configured service makes possible."""
+
+    settings: Settings
+    link: Link
+    trust: PinnedTrust
+    key: ProviderKey
+    shelf: Shelf
+
+    @property
+    def provider(self) -> str:
+        """The name of this provider."""
+        return self.settings.service.provider
+
+    def court(self, stack: ExitStack) -> Court:
+        """What it takes to confirm."""
+        service = HttpService(self.link)
+        stack.callback(service.close)
+        accepted = frozenset(self.settings.lists.md5_is_enough)
+        return Court(service, self.trust, self.key, self.provider, time.time, accepted)
+
+    def sync_tools(self, stack: ExitStack, reports: Reporter) -> SyncTools:
+        """What it takes to sync."""
+        fetcher = HttpFetcher(self.link)
+        stack.callback(fetcher.close)
+        return SyncTools(self.trust, fetcher, self.shelf, reports, time.time)
+
+    def lists_in_force(self) -> tuple[Lists, bool]:
+        """The lists in force and whether they are stale. Raises `FilterError`."""
+        view = self.shelf.view(time.time(), max_age=self.settings.lists.max_age)
+        return view.lists, view.stale
+
+
+def service_tools(chosen: Settings) -> ServiceTools:
+    """The tools of the configured service. Raises `UsageError` where it is not configured."""
+    told = chosen.service
+    if not told.url or not told.provider:
+        hint = "set service.url and service.provider from the enrolment, or audit with 'scan --known LIST'"
+        raise UsageError("no central service is configured", hint=hint)
+    trust = PinnedTrust(_public_key(Path(told.public_key_file)), told.provider)
+    key = ProviderKey.from_hex(read_secret(Path(told.provider_key_file)))
+    link = Link(
+        told.url,
+        read_secret(Path(told.api_key_file)),
+        ca_file=Path(told.ca_file) if told.ca_file else None,
+        proxy=told.proxy or None,
+        deadline=told.deadline,
+    )
+    return ServiceTools(chosen, link, trust, key, Shelf(chosen.state_dir / "lists", trust, key))
+
+
+def _public_key(path: Path) -> str:
+    try:
+        return path.read_text("ascii")[:256]
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "service.public_key_file comes with the enrolment"
+        raise UsageError(f"cannot read the pinned key {path}: {error}", hint=hint) from None
+
+
+def outbox(chosen: Settings, stack: ExitStack, *, untold: bool = False) -> Outbox:
+    """The durable state between this host and the service."""
+    cls = UntoldOutbox if untold else Outbox
+    opened = cls(chosen.state_dir / OUTBOX_NAME, time.time)
+    stack.callback(opened.close)
+    return opened
+
+
+def vault(chosen: Settings, trigger: str) -> Vault:
+    """The vault with the limits of this host."""
+    limits = Limits(per_run=chosen.quarantine.per_run, allow_hard_links=chosen.quarantine.allow_hard_links)
+    return Vault(chosen.vault_dir, limits, trigger=trigger)
+
+
+def lock(chosen: Settings, name: str = "lock") -> RunLock:
+    """One run at a time; a sync, which only replaces lists in one step, has a lock of its own."""
+    return RunLock(chosen.run_dir / name)
+
+
+def engine(chosen: Settings) -> Engine:
+    """The engine of a scan: forked workers."""
+    return LocalEngine(_walk_options(chosen), workers=chosen.scan.jobs or min(os.cpu_count() or 1, _MAX_JOBS))
+
+
+def small_engine(chosen: Settings) -> Engine:
+    """The engine for a handful of files: this process."""
+    return InProcessEngine(_walk_options(chosen))
+
+
+def _walk_options(chosen: Settings) -> WalkOptions:
+    own = set(vault(chosen, "").own_directories())
+    for folder in (chosen.state_dir, chosen.vault_dir, chosen.run_dir):
+        try:
+            status = folder.stat()
+        except OSError:
+            continue  # not there, or not ours to look at: then a walk will say so by itself
+        own.add((status.st_dev, status.st_ino))
+    return WalkOptions(
+        max_file_bytes=chosen.scan.max_file_size or None,
+        own=frozenset(own),
+        own_names=frozenset({HOLDING_NAME}),
+        file_deadline=chosen.scan.file_deadline,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a scan asks with and what it does with findings: the flags, turned into objects."""
+
+    sieve: Sieve
+    confirmer: Confirmer
+    memory: Memory
+    quarantine: Quarantine
+    mode: str
+    lists: Lists | None = None
+    stale: bool = False
+    tell: OutcomeTools | None = None
+    vault: Vault | None = None
+
+
+def audit_plan(known: Path) -> Plan:
+    """A plain local list, no service: findings are reported, never moved, and nothing is remembered."""
+    sieve = load_local_list(known)
+    return Plan(sieve, LocalConfirmer(sieve), Forgetful(time.time), ReportOnly(), "audit")
+
+
+def service_plan(chosen: Settings, stack: ExitStack, *, dry_run: bool) -> Plan:
+    """The lists in force and the service. A dry run is a quarantine that only reports and an outbox that tells nobody."""
+    tools = service_tools(chosen)
+    lists, stale = tools.lists_in_force()
+    moves = chosen.quarantine.enabled and not dry_run
+    memory = outbox(chosen, stack, untold=dry_run)
+    court = tools.court(stack)
+    real = vault(chosen, "hashscan scan")
+    return Plan(
+        sieve=tools.shelf.sieve(lists),
+        confirmer=ServiceConfirmer(court),
+        memory=memory,
+        quarantine=real if moves else ReportOnly(),
+        mode="dry-run" if dry_run else "quarantine" if moves else "report",
+        lists=lists,
+        stale=stale,
+        tell=None if dry_run else OutcomeTools(court.service, court.trust, memory, court.provider),
+        vault=None if dry_run else real,
+    )
+
+
+def absolute(paths: Sequence[bytes]) -> list[bytes]:
+    """Paths as the operator means them: absolute, without ``.`` and ``..``; links in them are followed when they are opened."""
+    return [os.path.abspath(path) for path in paths]
+
+
+def recover(plan: Plan, reports: Reporter) -> None:
+    """Bring what an earlier run left half done to its end, before anything else, and say so."""
+    if plan.vault is None:
+        return
+    for result in plan.vault.recover():
+        reports.tell(Event("recovered", {"case_id": result.case_id, "outcome": str(result.outcome), "detail": result.detail}))

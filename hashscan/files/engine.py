@@ -1,0 +1,79 @@
+"""The engines: the same walk in forked workers, or in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import closing
+
+from hashscan import flow
+from hashscan.errors import UsageError
+from hashscan.files.roots import RootFact, distinct_roots, survey
+from hashscan.files.sifter import Abandon, starter
+from hashscan.files.walk import FRAME_NAMES, Kind, Packed, WalkOptions, pack_names
+from hashscan.model import Sifted
+from hashscan.ports import Sieve
+
+MAX_WORKERS = 256  # more readers than this help nobody; 4 to 8 saturate a disk
+
+
+class LocalEngine:
+    """A `ports.Engine` of ``workers`` forked processes. Best called from a process with one thread, which is what may fork."""
+
+    def __init__(self, options: WalkOptions, workers: int) -> None:
+        if not 1 <= workers <= MAX_WORKERS:
+            raise UsageError(f"{workers} workers", hint=f"from 1 to {MAX_WORKERS}")
+        self._options, self._workers = options, workers
+
+    def sift(self, roots: Sequence[bytes], sieve: Sieve) -> Generator[Sifted, None, None]:
+        """See `ports.Engine`. A worker that dies or hangs is replaced, and what it had not reported is done again.
+
+        Raises `UsageError` at once; on the way what the sieve raises, and `IncompleteError` where workers keep dying.
+        """
+        facts = _checked(roots)
+        distinct = distinct_roots(facts)
+        start = starter(self._options, sieve, distinct, _silent_mounts(facts))
+        results = flow.share(
+            _frames_of(distinct), start, Abandon(distinct), workers=self._workers, deadline=self._options.file_deadline
+        )
+        return _lively(results)
+
+
+class InProcessEngine:
+    """A `ports.Engine` without processes, for small trees and for tests. ``file_deadline`` is not kept: nobody is there to."""
+
+    def __init__(self, options: WalkOptions) -> None:
+        self._options = options
+
+    def sift(self, roots: Sequence[bytes], sieve: Sieve) -> Generator[Sifted, None, None]:
+        """See `ports.Engine`. Raises `UsageError` at once, and what the sieve raises."""
+        facts = _checked(roots)
+        distinct = distinct_roots(facts)
+        return flow.alone(_frames_of(distinct), starter(self._options, sieve, distinct, _silent_mounts(facts)))
+
+
+def _lively(results: Generator[Sifted | None, None, None]) -> Generator[Sifted, None, None]:
+    """Silence becomes an empty stretch; closing this closes ``results`` at once, not when it is collected."""
+    with closing(results):
+        for one in results:
+            yield Sifted() if one is None else one
+
+
+def _checked(roots: Sequence[bytes]) -> list[RootFact]:
+    if sys.getfilesystemencoding() != "utf-8":
+        # Names cross Python as str; only here is the way back to the same bytes certain.
+        raise UsageError(f"file names are decoded as {sys.getfilesystemencoding()}", hint="set PYTHONUTF8=1")
+    return survey(roots)
+
+
+def _silent_mounts(facts: Sequence[RootFact]) -> frozenset[bytes]:
+    """Mount points that are roots themselves."""
+    return frozenset(path for fact in facts for path in (fact.path, fact.real))
+
+
+def _frames_of(roots: Sequence[bytes]) -> list[Packed]:
+    """The work as it begins: the roots, last one on top."""
+    numbers = [str(index) for index in range(len(roots))]
+    return [
+        (Kind.ROOTS, -1, b"", 0, 0, pack_names(numbers[at : at + FRAME_NAMES])) for at in range(0, len(numbers), FRAME_NAMES)
+    ]

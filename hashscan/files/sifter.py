@@ -1,0 +1,255 @@
+"""One worker: takes frames from its stack, lists directories, hashes files, asks the sieve, counts.
+
+The seams for what comes next: a digest cache is asked in `Sifter._hash` before the hasher, per directory (device and inode are
+in the node) and batch; a size sieve is one more test in `Hasher._admit`; reading ahead opens the names that follow
+in the frame; a throttle waits in `Sifter.advance` between two steps; a checkpoint is the parent's ledger.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+from hashscan.files.descriptors import Descriptors
+from hashscan.files.hashing import Batch, Hasher, Refusal
+from hashscan.files.listing import Listing
+from hashscan.files.tally import Tally
+from hashscan.files.walk import Frame, Kind, Node, Packed, Stack, WalkOptions, as_bytes, place_of_next, without_next
+from hashscan.flow import Commit
+from hashscan.model import FileEntry, HashedFile, Place, Reason, Sifted, Skipped
+from hashscan.ports import Sieve
+
+STEP_NAMES = 256  # files between two looks at whether a neighbour is idle: about 3 ms of small ones
+CAREFUL_SECONDS = 5.0  # what a worker did since its last commit, at most a `flow.BEAT`, is done again well within this
+
+# What the path of a directory that was listed, and moved away before its names were worked on, gives when opened again.
+_MOVED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
+
+
+class Sifter:
+    """A `flow.Worker` on `Packed` frames, with `Sifted` as results. ``roots`` are distinct, absolute and normalised."""
+
+    def __init__(
+        self,
+        options: WalkOptions,
+        sieve: Sieve,
+        roots: Sequence[bytes],
+        silent_mounts: Collection[bytes],
+        alive: Callable[[], None],
+    ) -> None:
+        self._options, self._sieve, self._roots, self._alive = options, sieve, roots, alive
+        self._algorithms = sieve.algorithms
+        self._hasher = Hasher(self._algorithms, options.max_file_bytes, alive)
+        self._open = Descriptors(roots)
+        self._tally = Tally(roots, silent_mounts)
+        self._stack = Stack()
+        self._careful_until = 0.0
+        self._at: tuple[int, Node | None] = (0, None)
+        self._steps = {
+            Kind.ROOTS: self._enter_root,
+            Kind.DIRECTORIES: self._enter_directory,
+            Kind.FILES: self._hash,
+            Kind.LARGE: self._hash,
+        }
+
+    def load(self, items: Sequence[Packed], *, careful: bool) -> None:
+        """Take over a stack."""
+        self._open.close()
+        self._stack = Stack(items)
+        self._careful_until = time.monotonic() + CAREFUL_SECONDS if careful else 0.0
+
+    def idle(self) -> bool:
+        """Whether the stack is empty."""
+        return not self._stack.frames
+
+    def advance(self, until: float, hungry: Callable[[], bool]) -> None:
+        """Work until ``until``, until a neighbour is hungry, until there is much to report; one unit where careful."""
+        stack, tally, clock = self._stack, self._tally, time.monotonic
+        while stack.frames:
+            frame = stack.touch()
+            self._steps[frame.kind](frame, until)
+            if clock() >= until or tally.full or self._careful_until or (hungry() and stack.divisible()):
+                return
+
+    def commit(self, *, give: bool) -> Commit[Packed, Sifted]:
+        """What was done since the last one."""
+        if self._careful_until and time.monotonic() > self._careful_until:
+            self._careful_until = 0.0
+        low, pushed = self._stack.delta()
+        cut, base, given = self._stack.halve() if give and not self._careful_until else (0, [], [])
+        root, node = self._at
+        at = Place(self._roots[root], node.path() if node else b"").full
+        return Commit(self._tally.take(at), low, pushed, cut, base, given, self._careful_until > 0)
+
+    def _finish(self, frame: Frame) -> None:
+        """Drop the top frame once its names are used up, and close its directory where nothing is left in it."""
+        if frame.names:
+            return
+        self._stack.drop()
+        frames = self._stack.frames
+        if not frames or frames[-1].node is not frame.node:
+            self._open.release(frame.node)
+
+    def _enter_root(self, frame: Frame, _until: float) -> None:
+        index = int(frame.names.pop())
+        place = Place(self._roots[index], b"")
+        self._finish(frame)
+        self._at = (index, None)
+        try:
+            fd = self._open.open_root(index)
+        except NotADirectoryError:
+            self._hash_root(place)
+        except OSError as error:
+            self._tally.fail_at(error, place)
+        else:
+            self._list(None, os.path.basename(place.root), index, fd)
+
+    def _hash_root(self, place: Place) -> None:
+        """A root that is not a directory."""
+        try:
+            regular = stat.S_ISREG(os.stat(place.root).st_mode)
+        except OSError as error:
+            self._tally.fail_at(error, place)
+            return
+        if regular:
+            self._enter(self._hasher.run(None, [os.fsdecode(place.root)], 0.0, 1, large=True), lambda _: place)
+        else:
+            self._tally.skip(Reason.SPECIAL)
+
+    def _enter_directory(self, frame: Frame, _until: float) -> None:
+        node = frame.node
+        if node is None or not self._reachable(frame, node):
+            return
+        name = as_bytes(frame.names.pop())
+        try:
+            fd = self._open.open_child(node, name)
+        except OSError as error:
+            self._tally.fail(error, node, name)
+            self._finish(frame)
+        else:
+            self._finish(frame)
+            self._list(node, name, node.root, fd)
+
+    def _list(self, parent: Node | None, name: bytes, root: int, fd: int) -> None:
+        """Push the frames of an open directory. ``name`` is its own name also where it is a root."""
+        status = os.fstat(fd)
+        node = Node(parent, name if parent else b"", root, status.st_dev, status.st_ino)
+        self._open.keep(node, fd)
+        self._at = (root, node)
+        if self._options.is_own(name, status):
+            self._tally.skip(Reason.OWN, node.place(self._roots[root], b""))
+            self._open.release(node)
+            return
+        listing = Listing(node, self._tally, self._exclusion(node), self._alive)
+        try:
+            frames = listing.read(fd)
+            self._tally.directories += 1
+        except OSError as error:
+            frames = listing.frames()
+            self._tally.fail(error, node, b"")
+        for one in frames:
+            self._stack.push(one)
+        if not frames:
+            self._open.release(node)
+
+    def _exclusion(self, node: Node) -> Callable[[str], bool] | None:
+        exclude = self._options.exclude
+        if exclude is None:
+            return None
+        above = os.path.join(Place(self._roots[node.root], node.path()).full, b"")
+        return lambda name: exclude(above + as_bytes(name))
+
+    def _reachable(self, frame: Frame, node: Node) -> bool:
+        """Open the directory of ``frame``; where it has moved away, all names of the frame end here, under one note."""
+        try:
+            self._open.get(node)
+        except OSError as error:
+            place, count = node.place(self._roots[node.root], b""), len(frame.names)
+            if error.errno in _MOVED:
+                self._tally.skip(Reason.CHANGED, place, f"moved away before {count} of its names were read", count=count)
+            else:
+                self._tally.fail_at(error, place, count=count)
+            frame.names.clear()
+            self._finish(frame)
+            return False
+        return True
+
+    def _hash(self, frame: Frame, until: float) -> None:
+        node = frame.node
+        if node is None or not self._reachable(frame, node):
+            return
+        self._at = (node.root, node)
+        large = frame.kind is Kind.LARGE
+        limit = 1 if large or self._careful_until else STEP_NAMES
+        batch = self._hasher.run(node.fd, frame.names, until, limit, large=large)
+        root = self._roots[node.root]
+        self._enter(batch, lambda name: node.place(root, as_bytes(name)))
+        if not batch.large:
+            self._finish(frame)
+            return
+        if not frame.names:
+            self._stack.drop()
+        self._stack.push(Frame(Kind.LARGE, node, batch.large))
+
+    def _enter(self, batch: Batch, place: Callable[[str], Place]) -> None:
+        """Count a batch, and let the sieve pick from it."""
+        tally = self._tally
+        tally.scanned += len(batch.rows)
+        tally.bytes_hashed += batch.bytes_hashed
+        for name, refusal in batch.refused:
+            if isinstance(refusal, Refusal):
+                tally.skip(refusal.reason, place(name), refusal.detail)
+            else:
+                tally.fail_at(refusal, place(name))
+        if batch.rows and (chosen := self._sieve.survivors(batch.rows)):
+            hashed = [self._hashed(batch, row, place(batch.names[row])) for row in chosen]
+            tally.candidates += self._sieve.candidates(hashed)
+
+    def _hashed(self, batch: Batch, row: int, place: Place) -> HashedFile:
+        status = batch.statuses[row]
+        entry = FileEntry(
+            place=place,
+            device=status.st_dev,
+            inode=status.st_ino,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+            mode=status.st_mode,
+            uid=status.st_uid,
+            gid=status.st_gid,
+            links=status.st_nlink,
+        )
+        return HashedFile(entry, {name: raw.hex() for name, raw in zip(self._algorithms, batch.rows[row], strict=True)})
+
+
+class Abandon:
+    """The `flow.Blame` of a scan: a name that hangs or kills workers is skipped or an error, and named."""
+
+    def __init__(self, roots: Sequence[bytes]) -> None:
+        self._roots = roots
+
+    def culprit(self, stack: Sequence[Packed]) -> bytes:
+        """The path that is worked on next."""
+        return place_of_next(stack, self._roots).full
+
+    def abandon(self, stack: Sequence[Packed], *, hung: bool) -> tuple[list[Packed], Sifted]:
+        """Leave it out, and say so. ENOTRECOVERABLE stands for a path that killed its workers."""
+        place = place_of_next(stack, self._roots)
+        if hung:
+            sifted = Sifted(seen=1, skipped={Reason.TIMEOUT: 1}, notes=(Skipped(place, Reason.TIMEOUT),), at=place.full)
+        else:
+            note = Skipped(place, Reason.ERROR, "ENOTRECOVERABLE", "the workers that read it died")
+            sifted = Sifted(seen=1, errors={note.errno: 1}, notes=(note,), at=place.full)
+        return without_next(stack), sifted
+
+
+Start = Callable[[Callable[[], None]], Sifter]
+
+
+def starter(options: WalkOptions, sieve: Sieve, roots: Sequence[bytes], silent_mounts: Collection[bytes]) -> Start:
+    """What makes a `Sifter` inside its process."""
+    return partial(Sifter, options, sieve, roots, silent_mounts)

@@ -1,0 +1,57 @@
+"""Processes: forked workers that share one growing pile of work, and lose none of it when one of them dies or hangs.
+
+Knows nothing of files. A worker works down a stack of items (any picklable values); the parent hands stacks over, takes halves
+of them back when a neighbour is idle, and keeps the ledger, which says what was done and what was not (`ledger`). One pipe
+shared by all workers would spare the parent the handing over, but a worker that is killed between its read and its word about
+it takes the packet along: with the parent in between, work is never in nobody's hands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+
+from hashscan.flow.crew import Crew
+from hashscan.flow.ledger import Blame, Commit, Item, Ledger, Result_co, Start, Worker
+from hashscan.flow.worker import BEAT
+
+
+def alone(stack: Sequence[Item], start: Start[Item, Result_co]) -> Generator[Result_co, None, None]:
+    """The same work in this process: one result a `BEAT`. A unit that hangs hangs the caller."""
+    worker = start(lambda: None)
+    worker.load(stack, careful=False)
+    while not worker.idle():
+        worker.advance(time.monotonic() + BEAT, lambda: False)
+        yield worker.commit(give=False).result
+
+
+def share(
+    stack: Sequence[Item], start: Start[Item, Result_co], blame: Blame[Item, Result_co], *, workers: int, deadline: float
+) -> Generator[Result_co | None, None, None]:
+    """Work ``stack`` off with ``workers`` forked processes; None where nothing came for a `BEAT`.
+
+    A worker that shows no sign of life for ``deadline`` seconds is killed. Closing the iterator ends all workers. Raises what a
+    worker raised (a `HashscanError` as it is, a bug as RuntimeError with its traceback), and `IncompleteError`.
+    """
+    ledger: Ledger[Item, Result_co] = Ledger(blame)
+    ledger.add(stack)
+    crew: Crew[Item, Result_co] = Crew(start, ledger, deadline)
+    try:
+        for slot in range(workers):
+            crew.hire(slot)
+        said = time.monotonic()
+        while not ledger.finished:
+            crew.assign()
+            quiet = True
+            for result in crew.poll(max(0.0, said + BEAT - time.monotonic())):
+                quiet = False
+                yield result
+            if not quiet or time.monotonic() - said >= BEAT:
+                if quiet:
+                    yield None
+                said = time.monotonic()
+    finally:
+        crew.dismiss()
+
+
+__all__ = ["BEAT", "Blame", "Commit", "Ledger", "Start", "Worker", "alone", "share"]

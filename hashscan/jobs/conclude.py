@@ -1,0 +1,78 @@
+"""What follows from rulings: report, act, note the outcome, settle. The order keeps a crash from losing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hashscan.model import Action, Candidate, Finding, Place, Source
+from hashscan.ports import Confirmer, Memory, Quarantine, Reporter, Ruling
+from hashscan.report import events
+from hashscan.report.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class ActTools:
+    """The tools between a candidate and its end."""
+
+    confirmer: Confirmer
+    memory: Memory
+    quarantine: Quarantine
+    reporter: Reporter
+
+
+class Deferred:
+    """Candidates that a run has counted and that wait for a second question at its end; places only, about 200 bytes each."""
+
+    def __init__(self) -> None:
+        self._places: set[Place] = set()
+
+    def add(self, rulings: Sequence[Ruling]) -> None:
+        """Remember where they are."""
+        self._places.update(ruling.candidate.hashed.entry.place for ruling in rulings)
+
+    def __contains__(self, candidate: Candidate) -> bool:
+        return candidate.hashed.entry.place in self._places
+
+
+def conclude(tools: ActTools, candidates: Sequence[Candidate], tally: Tally) -> list[Ruling]:
+    """Confirm ``candidates`` and do what the answers ask for. Returns the rulings that are pending, not counted yet."""
+    open_questions = [one for one in candidates if not tools.memory.is_cleared(one)]
+    tally.cleared += len(candidates) - len(open_questions)
+    tools.memory.settle([one for one in candidates if one not in open_questions])
+    tools.memory.remember(open_questions)
+    rulings = tools.confirmer.confirm(open_questions)
+    _cleared(tools, [ruling for ruling in rulings if not ruling.finding and not ruling.pending], tally)
+    for ruling in rulings:
+        if ruling.finding:
+            _found(tools, ruling.finding, tally)
+    return [ruling for ruling in rulings if ruling.pending]
+
+
+def _cleared(tools: ActTools, rulings: Sequence[Ruling], tally: Tally) -> None:
+    for ruling in rulings:
+        tools.memory.clear(ruling.candidate, ruling.ttl)
+    tools.memory.settle([ruling.candidate for ruling in rulings])
+    tally.cleared += len(rulings)
+
+
+def _found(tools: ActTools, finding: Finding, tally: Tally) -> None:
+    """One finding to its end. It is settled last: after a crash it is asked about again, and a case that exists is found."""
+    first_seen = tools.memory.first_seen(finding.candidate)
+    tally.found(finding)
+    tools.reporter.tell(events.finding(finding))
+    result = tools.quarantine.handle(finding)
+    tally.acted(result)
+    tools.reporter.tell(events.action(result))
+    if finding.source is Source.SERVICE:
+        tools.memory.add_outcome(finding, Action(result.action), first_seen)
+    tools.memory.settle([finding.candidate])
+
+
+def report_pending(tools: ActTools, rulings: Sequence[Ruling], tally: Tally) -> None:
+    """Candidates that stay without an answer in this run: they stay where they are and are asked about again."""
+    for reason in sorted({ruling.pending for ruling in rulings}):
+        tools.memory.wait([ruling.candidate for ruling in rulings if ruling.pending == reason], reason)
+    for ruling in rulings:
+        tools.reporter.tell(events.pending(ruling.candidate, ruling.pending))
+    tally.pending += len(rulings)

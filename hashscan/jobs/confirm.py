@@ -1,0 +1,132 @@
+"""Confirm: from candidates to rulings, and asking again about those that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from hashscan.central import wire
+from hashscan.central.retry import Quiet
+from hashscan.errors import RefusedError, ServiceUnavailable
+from hashscan.jobs.conclude import ActTools, Deferred, conclude, report_pending
+from hashscan.known.exact import ExactSieve
+from hashscan.known.judge import Answer, judge, judge_local
+from hashscan.known.keys import ProviderKey
+from hashscan.known.verdicts import Asked, open_verdict
+from hashscan.model import Candidate, ListRef
+from hashscan.ports import Ruling, Service, Sieve, Trust
+from hashscan.report.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Court:
+    """What it takes to ask the service and to judge its answers; on the lists in ``md5_is_enough``, MD5 alone is a match."""
+
+    service: Service
+    trust: Trust
+    key: ProviderKey
+    provider: str
+    clock: Callable[[], float]
+    md5_is_enough: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class _Round:
+    """The answers gathered for one call, by candidate; and why some have none."""
+
+    answers: dict[int, list[Answer]] = field(default_factory=dict)
+    missing: dict[int, str] = field(default_factory=dict)
+
+
+class ServiceConfirmer:
+    """A `ports.Confirmer` that asks the service list by list, a hundred candidates a question.
+
+    After a failure it lets the service rest; meanwhile everything is pending. ``refusal`` is what a person must look at.
+    """
+
+    def __init__(self, court: Court, quiet: Quiet | None = None) -> None:
+        self._court = court
+        self._quiet = quiet or Quiet()
+        self._last_failure = ""
+        self.refusal: RefusedError | None = None
+
+    def confirm(self, candidates: Sequence[Candidate]) -> list[Ruling]:
+        """One ruling for each candidate, in order."""
+        gathered = _Round()
+        for reference in sorted({one for candidate in candidates for one in candidate.lists}):
+            concerned = [index for index, candidate in enumerate(candidates) if reference in candidate.lists]
+            for start in range(0, len(concerned), wire.MAX_ITEMS):
+                self._ask(reference, candidates, concerned[start : start + wire.MAX_ITEMS], gathered)
+        return [self._ruling(index, candidate, gathered) for index, candidate in enumerate(candidates)]
+
+    def _ask(self, reference: ListRef, candidates: Sequence[Candidate], indices: Sequence[int], gathered: _Round) -> None:
+        court = self._court
+        try:
+            if self.refusal or not self._quiet.asks(court.clock()):
+                raise ServiceUnavailable(self._last_failure)
+            question = wire.question(reference, [candidates[index] for index in indices])
+            envelope = court.service.confirm(question)
+            verdict = open_verdict(court.trust, envelope, Asked(question, court.provider, court.clock()))
+        except ServiceUnavailable as error:
+            if self._quiet.asks(court.clock()):
+                self._quiet.failed(court.clock(), error.retry_after)
+            self._last_failure = str(error)
+            gathered.missing.update(dict.fromkeys(indices, str(error)))
+        except RefusedError as error:
+            self.refusal, self._last_failure = error, str(error)
+            gathered.missing.update(dict.fromkeys(indices, str(error)))
+        else:
+            self._quiet.succeeded()
+            key = court.key.confirm_key(reference.id, reference.epoch)
+            for place, index in enumerate(indices):
+                answer = Answer(verdict, place, key, reference.id in court.md5_is_enough)
+                gathered.answers.setdefault(index, []).append(answer)
+
+    def _ruling(self, index: int, candidate: Candidate, gathered: _Round) -> Ruling:
+        answers = gathered.answers.get(index, [])
+        finding = judge(candidate, answers)
+        if finding is None and index in gathered.missing:
+            return Ruling(candidate, pending=gathered.missing[index])
+        ttl = min((answer.verdict.ttl for answer in answers), default=0.0)
+        return Ruling(candidate, finding=finding, ttl=ttl)
+
+
+class LocalConfirmer:
+    """A `ports.Confirmer` by a plain list on this host: no service, no doubt, no removal."""
+
+    refusal: RefusedError | None = None
+
+    def __init__(self, known: ExactSieve) -> None:
+        self._known = known
+
+    def confirm(self, candidates: Sequence[Candidate]) -> list[Ruling]:
+        """A finding for each candidate."""
+        return [Ruling(candidate, finding=judge_local(candidate, self._known)) for candidate in candidates]
+
+
+def confirm_waiting(tools: ActTools, sieve: Sieve, tally: Tally, deferred: Deferred | None = None) -> None:
+    """Ask again about everything that waits, old and new, and act on the answers.
+
+    ``deferred`` are the candidates that this run has met and counted already. A candidate that the lists in force no longer
+    contain is cleared.
+    """
+    counted = deferred or Deferred()
+    for batch in _batches(waiting.candidate for waiting in tools.memory.waiting()):
+        tally.candidates += sum(candidate not in counted for candidate in batch)
+        current = {candidate.hashed.entry.place: candidate for candidate in sieve.candidates([one.hashed for one in batch])}
+        gone = [one for one in batch if one.hashed.entry.place not in current]
+        tally.cleared += len(gone)
+        tools.memory.settle(gone)
+        asked = [current[one.hashed.entry.place] for one in batch if one.hashed.entry.place in current]
+        report_pending(tools, conclude(tools, asked, tally), tally)
+
+
+def _batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+    batch: list[Candidate] = []
+    for candidate in candidates:
+        batch.append(candidate)
+        if len(batch) == wire.MAX_ITEMS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

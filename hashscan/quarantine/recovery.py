@@ -1,0 +1,264 @@
+"""What a crash left half done: one pure decision for each case, and its execution, which may itself be cut off anywhere.
+
+A capture only happens after COPIED is durable, so INTENT means that nothing was captured; the commit only happens after
+the captured thing was verified, so COMMITTED means that only the unlinking may be missing.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+
+from hashscan import fsops
+from hashscan.errors import QuarantineError
+from hashscan.model import CaseState
+from hashscan.quarantine import evidence, holding, opening, take
+from hashscan.quarantine.holding import Held
+from hashscan.quarantine.record import Record
+from hashscan.quarantine.store import CONTENT, RECORD, CaseStore
+
+
+class Original(enum.StrEnum):
+    """The name that the file had, in the directory that it was in."""
+
+    FREE = "free"
+    TAKEN = "taken"
+    NO_PARENT = "no parent"
+
+
+class Step(enum.StrEnum):
+    """What is to be done about a case."""
+
+    NOTHING = "nothing"
+    DROP = "drop"
+    COMMIT = "commit"
+    FINISH = "finish"
+    CLOSE = "close"
+    PUT_BACK = "put back"
+    ORPHAN = "orphan"
+    WAIT = "wait"
+    DAMAGED = "damaged"
+
+
+class Recovered(enum.StrEnum):
+    """What recovery did about a case, or found."""
+
+    DONE = "done"
+    DROPPED = "dropped"
+    PUT_BACK = "put_back"
+    ORPHAN = "orphan"
+    RESTORED = "restored"
+    NOT_RESTORED = "not_restored"
+    DISCARDED = "discarded"
+    WAITING = "waiting"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryResult:
+    """One case that was not at its end. WAITING and DAMAGED need a person; the others are brought to an end."""
+
+    case_id: str
+    outcome: Recovered
+    detail: str = ""
+
+
+def decide(state: CaseState, held: Held, *, evidence_holds: bool, original: Original) -> Step:
+    """The next step for a case. ``evidence_holds``: the copy in the vault has the size and all digests of the record.
+
+    The rule behind it: the last good copy is never removed, a name is never overwritten, and what is not ours goes back.
+    """
+    if state is CaseState.COMMITTED:
+        return _after_commit(held, evidence_holds=evidence_holds)
+    if state not in (CaseState.INTENT, CaseState.COPIED):
+        return Step.NOTHING
+    if held is Held.EMPTY or (held is Held.UNREACHABLE and state is CaseState.INTENT):
+        return Step.DROP
+    if held is Held.UNREACHABLE:
+        return Step.WAIT
+    if held is Held.OURS and evidence_holds and state is CaseState.COPIED:
+        return Step.COMMIT
+    return Step.PUT_BACK if original is Original.FREE else Step.ORPHAN
+
+
+def _after_commit(held: Held, *, evidence_holds: bool) -> Step:
+    if held is Held.UNREACHABLE:
+        return Step.WAIT
+    if held is Held.EMPTY:
+        return Step.CLOSE if evidence_holds else Step.DAMAGED
+    # After the commit an old descriptor may write into the captured inode: CHANGED is still what was committed.
+    if held in (Held.OURS, Held.CHANGED) and evidence_holds:
+        return Step.FINISH
+    return Step.ORPHAN
+
+
+def recover(store: CaseStore) -> list[RecoveryResult]:
+    """Bring every case to its end that a crash left half done; says nothing of those that are at theirs. Idempotent.
+
+    Raises `QuarantineError` where the vault fails.
+    """
+    results = []
+    for case_id in store.ids():
+        try:
+            result = _recover(store, case_id)
+        except OSError as error:
+            raise QuarantineError(f"the vault {store.root} failed in case {case_id}: {error}") from error
+        if result:
+            results.append(result)
+    return results
+
+
+def _recover(store: CaseStore, case_id: str) -> RecoveryResult | None:
+    if not store.path(case_id, RECORD).exists():
+        if not store.half_made(case_id):
+            return RecoveryResult(case_id, Recovered.DAMAGED, "no record, and files in it that are not ours")
+        store.discard(case_id)
+        return RecoveryResult(case_id, Recovered.DISCARDED, "it had no record yet")
+    try:
+        record = store.read(case_id)
+    except QuarantineError as error:
+        return RecoveryResult(case_id, Recovered.DAMAGED, str(error))
+    if record.restoring:
+        return _settle_restore(store, record)
+    if record.state not in (CaseState.INTENT, CaseState.COPIED, CaseState.COMMITTED):
+        return None
+    with ExitStack() as stack:
+        return _Scene(store, record, stack).play()
+
+
+class _Scene:
+    """The facts about one unfinished case, and the execution of what they ask for."""
+
+    def __init__(self, store: CaseStore, record: Record, stack: ExitStack) -> None:
+        self._store = store
+        self._record = record
+        self._why = "recovered after an interruption"
+        self._holding = self._open_holding(stack)
+        self._parent, self._name = self._open_parent(stack)
+
+    def play(self) -> RecoveryResult:
+        held = take.look_held(self._holding, self._record) if self._holding >= 0 else Held.UNREACHABLE
+        holds = content_holds(self._store, self._record)
+        step = decide(self._record.state, held, evidence_holds=holds, original=self._original())
+        return self._execute(step)
+
+    def _open_holding(self, stack: ExitStack) -> int:
+        try:
+            fd = holding.open_again(self._store.holding, self._record.holding)
+        except OSError as error:
+            self._why = f"its holding directory cannot be reached: {error}"
+            return -1
+        stack.callback(os.close, fd)
+        return fd
+
+    def _open_parent(self, stack: ExitStack) -> tuple[int, bytes]:
+        try:
+            fd, name = opening.open_parent(self._record.place)
+        except OSError:  # gone, or not as it was: then there is no place to put anything back to
+            return -1, b""
+        stack.callback(os.close, fd)
+        return (fd, name) if os.fstat(fd).st_ino == self._record.parent else (-1, b"")
+
+    def _original(self) -> Original:
+        if self._parent < 0:
+            return Original.NO_PARENT
+        try:
+            os.stat(self._name, dir_fd=self._parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return Original.FREE
+        return Original.TAKEN
+
+    def _execute(self, step: Step) -> RecoveryResult:
+        actions = {
+            Step.DROP: self._drop,
+            Step.COMMIT: self._commit,
+            Step.FINISH: self._finish,
+            Step.CLOSE: self._close,
+            Step.PUT_BACK: self._put_back,
+            Step.ORPHAN: self._orphan,
+        }
+        if step in actions:
+            return actions[step]()
+        if step is Step.WAIT:
+            return RecoveryResult(self._record.id, Recovered.WAITING, self._why)
+        return RecoveryResult(self._record.id, Recovered.DAMAGED, "its evidence does not have the digests of its record")
+
+    def _sync(self) -> None:
+        # The rename that this follows may have been cut off before it was durable.
+        for fd in (self._holding, self._parent):
+            if fd >= 0:
+                os.fsync(fd)
+
+    def _drop(self) -> RecoveryResult:
+        self._sync()
+        self._store.drop(self._record, "interrupted before anything was taken")
+        return RecoveryResult(self._record.id, Recovered.DROPPED, "nothing had been taken")
+
+    def _commit(self) -> RecoveryResult:
+        self._sync()
+        self._record = self._store.step_to(self._record, CaseState.COMMITTED, self._why)
+        return self._finish()
+
+    def _finish(self) -> RecoveryResult:
+        take.unlink_held(self._store, self._holding, self._record)
+        return self._close()
+
+    def _close(self) -> RecoveryResult:
+        self._sync()
+        self._store.step_to(self._record, CaseState.DONE, self._why)
+        return RecoveryResult(self._record.id, Recovered.DONE, "taken completely")
+
+    def _put_back(self) -> RecoveryResult:
+        refusal = take.put_back(self._store, self._holding, self._record, self._parent, self._name)
+        if refusal:
+            return self._orphan(refusal)
+        self._store.drop(self._record, "what had been captured was not the file that was copied; put back")
+        return RecoveryResult(self._record.id, Recovered.PUT_BACK, "what had been captured was another thing")
+
+    def _orphan(self, why: str = "its place is taken or gone, or its evidence is damaged") -> RecoveryResult:
+        note = f"what was captured stays in the holding directory: {why}"
+        self._store.step_to(self._record, CaseState.ORPHAN, note)
+        return RecoveryResult(self._record.id, Recovered.ORPHAN, note)
+
+
+def content_holds(store: CaseStore, record: Record) -> bool:
+    """Whether the evidence of a case has the size and all digests of its record. Raises OSError where it cannot be read."""
+    try:
+        fd = os.open(store.path(record.id, CONTENT), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    with opening.closing(fd):
+        return evidence.agrees(fd, record.file.size, record.digests)
+
+
+def _settle_restore(store: CaseStore, record: Record) -> RecoveryResult:
+    """A restore was cut off: it happened if the new file has its name, and else it did not.
+
+    The inode alone tells: its bytes are the tenant's again, who may have changed them since.
+    """
+    restoring = record.restoring
+    assert restoring is not None  # noqa: S101 - for the type checker; the caller asked
+    linked = False
+    with suppress(OSError):  # the directory is gone or not reachable: then nothing of ours is in it
+        parent_fd, name = opening.open_parent(restoring.place)
+        with opening.closing(parent_fd):
+            linked = _is(parent_fd, name, restoring.inode)
+            if restoring.temporary and _is(parent_fd, restoring.temporary, restoring.inode):
+                os.unlink(restoring.temporary, dir_fd=parent_fd)
+    settled = replace(record, restoring=None)
+    if linked:
+        store.step_to(settled, CaseState.RESTORED, "restored; the restore had been interrupted after its last step")
+        return RecoveryResult(record.id, Recovered.RESTORED, "the restored file has its name")
+    store.step_to(settled, record.state, "a restore was interrupted; nothing was restored")
+    return RecoveryResult(record.id, Recovered.NOT_RESTORED, "a restore was interrupted before its last step")
+
+
+def _is(parent_fd: int, name: bytes, inode: int) -> bool:
+    try:
+        fd = fsops.open_beneath(parent_fd, name, os.O_PATH | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    with opening.closing(fd):
+        return os.fstat(fd).st_ino == inode

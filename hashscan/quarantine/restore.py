@@ -1,0 +1,156 @@
+"""Giving a file back: a new file with the evidence's bytes and the old name, owner, mode and times.
+
+It is written without a name inside its directory (O_TMPFILE) and linked in when it is complete, so that the tenant never
+sees half a file and no path is resolved twice. Setuid, setgid and capabilities never come back. No directory is ever made.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hashscan import fsops
+from hashscan.errors import QuarantineError
+from hashscan.model import CaseState, Place
+from hashscan.quarantine import evidence, opening
+from hashscan.quarantine.record import Record, Restoring
+from hashscan.quarantine.recovery import content_holds
+from hashscan.quarantine.store import CONTENT, CaseStore
+
+_NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+_SAFE_MODE = 0o1777  # without setuid and setgid
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """The new file, and the temporary name that it has where the filesystem knows no unnamed files."""
+
+    fd: int
+    temporary: bytes
+
+
+def destination(record: Record, to: Path | None) -> Place:
+    """Where a case may be restored to. Pure. Raises `QuarantineError` where its state forbids it."""
+    if record.state is CaseState.RESTORED and to is None:
+        raise QuarantineError(f"case {record.id} has been restored already", hint="name another directory with --to DIR")
+    if record.state not in (CaseState.DONE, CaseState.RESTORED):
+        raise QuarantineError(f"case {record.id} is {record.state} and cannot be restored: {record.reason}")
+    if to is None:
+        return record.place
+    return Place(os.fsencode(to.absolute()), opening.split(record.place)[2])
+
+
+def restore(store: CaseStore, case_id: str, to: Path | None) -> Record:
+    """Put the evidence of a case back in its place, or under its name into the directory ``to``.
+
+    The copy in the vault stays. Raises `QuarantineError`: the name is taken, the directory is gone, the evidence is damaged,
+    an owner cannot be given; in all these cases nothing has changed.
+    """
+    record = store.read(case_id)
+    place = destination(record, to)
+    shown = place.full.decode("utf-8", "backslashreplace")
+    try:
+        if not content_holds(store, record):
+            raise QuarantineError(f"case {case_id} was not restored: its evidence does not have the digests of its record")
+        parent_fd, name = opening.open_parent(place)
+    except OSError as error:
+        raise QuarantineError(f"case {case_id} was not restored: {opening.plain(error)}: {shown}") from error
+    with opening.closing(parent_fd):
+        try:
+            with store.at("make new file"):
+                new = make_new(parent_fd)
+        except OSError as error:
+            raise QuarantineError(f"case {case_id} was not restored: {opening.plain(error)}: {shown}") from error
+        with opening.closing(new.fd):
+            return fill_and_name(
+                store, record, Restoring(place, os.fstat(new.fd).st_ino, new.temporary), (new, parent_fd, name)
+            )
+
+
+def fill_and_name(store: CaseStore, record: Record, begun: Restoring, where: tuple[New, int, bytes]) -> Record:
+    """The second half: ``where`` is the new file, its open directory and the name it gets. Raises `QuarantineError`."""
+    new, parent_fd, name = where
+    try:
+        store.write(replace(record, restoring=begun))
+        with store.at("write new file"):
+            lost = _fill(store, record, new.fd)
+        with store.at("name new file"):
+            _name(new, parent_fd, name)
+    except OSError as error:
+        _abandon(store, record, new, parent_fd)
+        taken = error.errno == errno.EEXIST
+        why = "its name is taken" if taken else f"{os.strerror(error.errno or 0)}"
+        shown = begun.place.full.decode("utf-8", "backslashreplace")
+        hint = "move the file that is there away, or name another directory with --to DIR" if taken else ""
+        raise QuarantineError(f"case {record.id} was not restored: {why}: {shown}", hint=hint) from error
+    try:
+        with store.at("sync new file"):
+            os.fsync(parent_fd)
+        note = "restored" + (f", without its extended attributes {', '.join(lost)}" if lost else "")
+        return store.step_to(replace(record, restoring=None), CaseState.RESTORED, note)
+    except OSError as error:
+        raise QuarantineError(f"case {record.id} was restored, but the disk failed after that: {error}") from error
+
+
+def make_new(parent_fd: int, open_unnamed: Callable[[int, int], int] = fsops.open_unnamed) -> New:
+    """An empty file of mode 0600 in the directory ``parent_fd``, without a name wherever that is possible. Raises OSError."""
+    try:
+        return New(open_unnamed(parent_fd, 0o600), b"")
+    except OSError as error:
+        if error.errno not in _NO_TMPFILE:
+            raise
+    name = b".hashscan-" + secrets.token_hex(8).encode()
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return New(os.open(name, flags, 0o600, dir_fd=parent_fd), name)
+
+
+def _fill(store: CaseStore, record: Record, fd: int) -> list[str]:
+    """Bytes, owner, mode, extended attributes and times, in the order in which none undoes another; all by descriptor."""
+    file = record.file
+    with opening.closing(os.open(store.path(record.id, CONTENT), os.O_RDONLY | os.O_CLOEXEC)) as content:
+        for chunk in evidence.read_chunks(content, file.size):
+            evidence.write_all(fd, chunk)
+    if not evidence.agrees(fd, file.size, record.digests):
+        raise OSError(errno.EIO, "what was written is not what is read back")
+    os.fchown(fd, file.uid, file.gid)
+    os.fchmod(fd, file.mode & _SAFE_MODE)
+    lost = _give_xattrs(record, fd)
+    os.utime(fd, ns=(file.atime_ns, file.mtime_ns))
+    os.fsync(fd)
+    return lost
+
+
+def _give_xattrs(record: Record, fd: int) -> list[str]:
+    lost = [] if record.file.xattrs_complete else ["(some were never recorded)"]
+    for name, value in record.file.xattrs.items():
+        if not name.startswith(b"user."):  # capabilities, access lists and labels are not for us to hand out
+            lost.append(name.decode("utf-8", "backslashreplace"))
+            continue
+        try:
+            os.setxattr(fd, name, value)
+        except OSError as error:
+            lost.append(f"{name.decode('utf-8', 'backslashreplace')} ({error.strerror})")
+    return lost
+
+
+def _name(new: New, parent_fd: int, name: bytes) -> None:
+    if not new.temporary:
+        fsops.link_fd(new.fd, parent_fd, name)
+        return
+    fsops.rename_noreplace(parent_fd, new.temporary, parent_fd, name)
+    if not os.path.samestat(os.stat(name, dir_fd=parent_fd, follow_symlinks=False), os.fstat(new.fd)):
+        raise OSError(errno.EBUSY, "somebody replaced the temporary file")
+
+
+def _abandon(store: CaseStore, record: Record, new: New, parent_fd: int) -> None:
+    """Nothing was restored: no temporary name stays, and the record says nothing of it. Best effort: recovery does it again."""
+    if new.temporary:
+        with suppress(OSError):
+            os.unlink(new.temporary, dir_fd=parent_fd)
+    with suppress(OSError):
+        store.write(record)

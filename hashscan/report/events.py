@@ -1,0 +1,216 @@
+"""Nouns into events. What is in ``data`` is promised by ``schema/event.schema.json``: fields may be added, never changed.
+
+A name is in ``path``, escaped (`escape`), and only where its bytes are not UTF-8 also in ``path_b64``. Free text is printable.
+A digest is told of a finding only: a candidate that is merely pending is most likely an innocent file.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+from hashscan import __version__
+from hashscan.errors import HashscanError
+from hashscan.model import Candidate, Case, Event, Finding, Json, ListRef, Skipped
+from hashscan.ports import ActionResult
+from hashscan.report.escape import escape, printable
+from hashscan.report.tally import Tally
+
+Change: TypeAlias = Literal["new", "updated", "unchanged", "removed"]
+"""What a sync did to one list on this host."""
+
+
+def scan_start(
+    roots: Sequence[bytes],
+    mode: str,
+    lists: Sequence[ListRef],
+    settings: Mapping[str, Json],
+    *,
+    version: str = __version__,
+) -> Event:
+    """A run begins. ``mode`` says what may happen to findings ("report", "quarantine"), ``settings`` what the run was told."""
+    data: dict[str, Json] = {
+        "roots": [_named(root) for root in roots],
+        "mode": mode,
+        "lists": _lists(lists),
+        "version": version,
+        "settings": dict(settings),
+    }
+    return Event("scan_start", data)
+
+
+def finding(found: Finding) -> Event:
+    """A confirmed candidate: where, which entry, how well it agrees, and its digests."""
+    hashed = found.candidate.hashed
+    data: dict[str, Json] = {
+        **_named(hashed.entry.place.full),
+        "size": hashed.entry.size,
+        "uid": hashed.entry.uid,
+        "digests": {algorithm.value: digest for algorithm, digest in sorted(hashed.digests.items())},
+        "source": found.source.value,
+        "list": _list(found.list),
+        "entry": printable(found.entry),
+        "grade": found.grade.value,
+        "standing": found.standing.value,
+        "category": printable(found.category),
+        "act": found.act.value,
+        "reason": printable(found.reason),
+        "verdict_id": printable(found.verdict_id),
+    }
+    return Event("finding", data)
+
+
+def pending(candidate: Candidate, reason: str) -> Event:
+    """A candidate without an answer: it stays where it is and is asked about again. No digest."""
+    place = candidate.hashed.entry.place
+    return Event("pending", {**_named(place.full), "lists": _lists(candidate.lists), "reason": printable(reason)})
+
+
+def action(result: ActionResult) -> Event:
+    """What was done about a finding."""
+    found = result.finding
+    data: dict[str, Json] = {
+        **_named(found.candidate.hashed.entry.place.full),
+        "action": str(result.action),
+        "case_id": result.case_id,
+        "list": _list(found.list),
+        "entry": printable(found.entry),
+        "verdict_id": printable(found.verdict_id),
+        "reason": printable(result.reason),
+    }
+    return Event("action", data)
+
+
+def skipped(skip: Skipped) -> Event:
+    """A path that was not hashed, and why."""
+    data: dict[str, Json] = {**_named(skip.place.full), "reason": skip.reason.value, "detail": printable(skip.detail)}
+    return Event("skipped", data)
+
+
+def error(skip: Skipped) -> Event:
+    """A path that could not be read, with the symbolic errno."""
+    data: dict[str, Json] = {**_named(skip.place.full), "errno": skip.errno, "detail": printable(skip.detail)}
+    return Event("error", data)
+
+
+def progress(tally: Tally) -> Event:
+    """How far the run is; ``path`` is the directory it is in, where known."""
+    return Event("progress", {**_counts(tally), **(_named(tally.at) if tally.at else {})})
+
+
+def summary(tally: Tally, *, complete: bool, seconds: float) -> Event:
+    """The last event of a run. ``complete`` is whether every root was walked to its end; ``seconds`` is wall time."""
+    data: dict[str, Json] = {
+        "complete": complete,
+        "exit_code": int(tally.exit_code),
+        "seconds": round(seconds, 3),
+        "stopped": tally.stopped,
+        "refused": tally.refused,
+        "filter_problem": tally.filter_problem,
+        **_counts(tally),
+    }
+    return Event("summary", data)
+
+
+def exit_error(exc: HashscanError) -> Event:
+    """The run ended early: no summary follows."""
+    data: dict[str, Json] = {
+        "error": type(exc).__name__,
+        "message": printable(str(exc)),
+        "hint": printable(exc.hint),
+        "exit_code": int(exc.exit_code),
+    }
+    return Event("exit_error", data)
+
+
+def sync(
+    ref: ListRef, change: Change, *, previous: int | None = None, entries: int | None = None, size: int | None = None
+) -> Event:
+    """What a sync did to one list: the version before (None where there was none), entries, and the filter's size in bytes."""
+    data: dict[str, Json] = {"list": _list(ref), "change": change, "previous": previous, "entries": entries, "size": size}
+    return Event("sync", data)
+
+
+def check(path: bytes, lists: Sequence[ListRef]) -> Event:
+    """Whether one file would be a candidate: it is where at least one list is named."""
+    return Event("check", {**_named(path), "candidate": bool(lists), "lists": _lists(lists)})
+
+
+def case(one: Case) -> Event:
+    """One case of the quarantine."""
+    data: dict[str, Json] = {
+        "case_id": one.id,
+        "state": one.state.value,
+        **_named(one.place.full),
+        "size": one.size,
+        "entry": printable(one.entry),
+        "list_id": printable(one.list_id),
+        "verdict_id": printable(one.verdict_id),
+        "opened": rfc3339(one.opened),
+        "reason": printable(one.reason),
+    }
+    return Event("case", data)
+
+
+def status(state: Mapping[str, Json]) -> Event:
+    """How this host stands; the job decides what is in it. Names in it must be escaped already."""
+    return Event("status", {"status": dict(state)})
+
+
+def rfc3339(seconds: float) -> str:
+    """Seconds since 1970 as RFC 3339 in UTC with milliseconds. For our own times: an mtime may be in the year 30000."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _named(path: bytes) -> dict[str, Json]:
+    named: dict[str, Json] = {"path": escape(path)}
+    try:
+        path.decode("utf-8")
+    except UnicodeDecodeError:
+        named["path_b64"] = base64.b64encode(path).decode("ascii")
+    return named
+
+
+def _list(ref: ListRef) -> dict[str, Json]:
+    return {"id": printable(ref.id), "version": ref.version, "epoch": ref.epoch}
+
+
+def _lists(refs: Sequence[ListRef]) -> list[Json]:
+    return [_list(ref) for ref in refs]
+
+
+def _counts(tally: Tally) -> dict[str, Json]:
+    paths: dict[str, Json] = {
+        "seen": tally.seen,
+        "scanned": tally.scanned,
+        "cached": tally.cached,
+        "by_size": tally.by_size,
+        "skipped": {reason.value: n for reason, n in sorted(tally.skipped.items()) if n},
+        "errors": {printable(name): n for name, n in sorted(tally.errors.items()) if n},
+    }
+    candidates: dict[str, Json] = {
+        "seen": tally.candidates,
+        "cleared": tally.cleared,
+        "pending": tally.pending,
+        "findings": tally.findings,
+    }
+    findings: dict[str, Json] = {
+        "by_grade": {grade.value: n for grade, n in sorted(tally.by_grade.items()) if n},
+        "by_act": {act.value: n for act, n in sorted(tally.by_act.items()) if n},
+    }
+    actions: dict[str, Json] = {
+        "quarantined": tally.quarantined,
+        "reported": tally.reported,
+        "held": tally.held,
+        "failed": tally.failed,
+    }
+    return {
+        "directories": tally.directories,
+        "bytes_hashed": tally.bytes_hashed,
+        "paths": paths,
+        "candidates": candidates,
+        "findings": findings,
+        "actions": actions,
+    }

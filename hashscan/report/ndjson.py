@@ -1,0 +1,71 @@
+"""Events for machines: NDJSON, one line an event, pure ASCII, flushed, numbered so that a gap is noticed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TextIO
+
+from hashscan.errors import IncompleteError
+from hashscan.model import Event, Json
+from hashscan.report.events import rfc3339
+
+SCHEMA = "hashscan.event/1"
+ENVELOPE = frozenset({"schema", "type", "time", "run_id", "seq", "host"})
+
+
+class NdjsonReporter:
+    """Writes ``{"schema", "type", "time", "run_id", "seq", "host", ...data}`` to ``stream``; ``clock`` is seconds since 1970.
+
+    ``seq`` counts from 0. A control character or a line separator in a name cannot break a line: all but ASCII is escaped.
+    """
+
+    def __init__(self, stream: TextIO, run_id: str, host: str, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._run_id = run_id
+        self._host = host
+        self._clock = clock
+        self._seq = 0
+        self._gone: str = ""
+
+    def tell(self, event: Event) -> None:
+        """Write one line. Raises `IncompleteError` where the stream is gone (EPIPE, ENOSPC, EIO ...), from then on always."""
+        line = self._line(event)
+        if self._gone:
+            raise _gone(self._gone)
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except OSError as exc:
+            self._gone = exc.strerror or str(exc)
+            # What could not be written is still in the buffer: the interpreter would try again at its end, fail, and replace
+            # our exit code by 120. Closing drops it; its own failure is the one that is raised below.
+            with suppress(OSError):
+                self._stream.close()
+            raise _gone(self._gone) from exc
+        self._seq += 1
+
+    def _line(self, event: Event) -> str:
+        if not ENVELOPE.isdisjoint(event.data):
+            raise ValueError(f"event {event.type} uses a name of the envelope")
+        record = {
+            "schema": SCHEMA,
+            "type": event.type,
+            "time": rfc3339(self._clock()),
+            "run_id": self._run_id,
+            "seq": self._seq,
+            "host": self._host,
+            **event.data,
+        }
+        return json.dumps(record, ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_plain) + "\n"
+
+
+def _plain(value: object) -> dict[str, Json]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+def _gone(why: str) -> IncompleteError:
+    return IncompleteError(f"events cannot be written: {why}", hint="check the pipe or the disk that takes the output")

@@ -1,0 +1,160 @@
+"""What each event says to people: pure functions from its data to styled lines. Names enter as `Text`, never as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from rich.text import Text
+
+from hashscan.model import Action, Json
+from hashscan.report.fields import duration, list_name, list_names, number, rows, size, table, text
+
+Data = Mapping[str, Json]
+_LABEL_WIDTH = 12  # columns: the longest label is "quarantined"
+_ACTION_STYLE: Mapping[str, str] = {
+    Action.FAILED: "bold red",
+    Action.HELD: "bold yellow",
+    Action.QUARANTINED: "green",
+    Action.REPORTED: "cyan",
+}
+
+
+def lines(kind: str, data: Data) -> list[Text]:
+    """The lines for an event of type ``kind``; a kind from a later version is named and nothing more."""
+    speak = _WORDS.get(kind)
+    return [Text(f"({kind})", style="dim")] if speak is None else speak(data)
+
+
+def _line(label: str, style: str, body: str, detail: str = "") -> list[Text]:
+    first = Text.assemble((f"{label:<{_LABEL_WIDTH}}", style), body)
+    return [first, Text(" " * _LABEL_WIDTH + detail, style="dim")] if detail else [first]
+
+
+def _scan_start(data: Data) -> list[Text]:
+    roots = ", ".join(text(root, "path") for root in rows(data, "roots"))
+    return _line("scan", "bold", roots, f"{list_names(data)}; mode: {text(data, 'mode')}")
+
+
+def _finding(data: Data) -> list[Text]:
+    said = ", ".join(text(data, key) for key in ("grade", "standing", "category") if text(data, key))
+    reason = text(data, "reason")
+    detail = f"entry {text(data, 'entry')} of {list_name(table(data, 'list'))}: {said}; act: {text(data, 'act')}"
+    return _line("FINDING", "bold red", text(data, "path"), f"{detail} ({reason})" if reason else detail)
+
+
+def _pending(data: Data) -> list[Text]:
+    return _line("pending", "yellow", text(data, "path"), f"{list_names(data)}: {text(data, 'reason')}")
+
+
+def _action(data: Data) -> list[Text]:
+    done = text(data, "action")
+    case = text(data, "case_id")
+    detail = "; ".join(part for part in (f"case {case}" if case else "", text(data, "reason")) if part)
+    return _line(done, _ACTION_STYLE.get(done, ""), text(data, "path"), detail)
+
+
+def _skipped(data: Data) -> list[Text]:
+    why = " ".join(part for part in (text(data, "reason").replace("_", " "), text(data, "detail")) if part)
+    return _line("skipped", "yellow", f"{text(data, 'path')} ({why})")
+
+
+def _error(data: Data) -> list[Text]:
+    why = " ".join(part for part in (text(data, "errno"), text(data, "detail")) if part)
+    return _line("unreadable", "red", f"{text(data, 'path')} ({why})")
+
+
+def _progress(data: Data) -> list[Text]:
+    seen = number(table(data, "paths"), "seen")
+    return _line("progress", "dim", f"{seen:,} paths, {size(number(data, 'bytes_hashed'))} hashed  {text(data, 'path')}")
+
+
+def _exit_error(data: Data) -> list[Text]:
+    hint = text(data, "hint")
+    return _line("error", "bold red", text(data, "message"), f"hint: {hint}" if hint else "")
+
+
+def _sync(data: Data) -> list[Text]:
+    said = text(data, "change")
+    if data.get("previous") is not None:
+        said += f" from v{number(data, 'previous')}"
+    if data.get("entries") is not None:
+        said += f", {number(data, 'entries'):,} entries"
+    if data.get("size") is not None:
+        said += f", {size(number(data, 'size'))}"
+    return _line("list", "bold", f"{list_name(table(data, 'list'))}: {said}")
+
+
+def _check(data: Data) -> list[Text]:
+    if data.get("candidate"):
+        return _line("candidate", "bold yellow", text(data, "path"), list_names(data))
+    return _line("unknown", "green", text(data, "path"))
+
+
+def _case(data: Data) -> list[Text]:
+    # The name is left out: names of quarantined files are shown only when asked for (`case_with_name`).
+    told = f"{text(data, 'case_id')}  {text(data, 'opened')}  {size(number(data, 'size'))}"
+    return _line(text(data, "state"), "bold", told, f"entry {text(data, 'entry')} of {text(data, 'list_id')}")
+
+
+def case_with_name(data: Data) -> list[Text]:
+    """A case with the name that the file had, for those who asked for it."""
+    return [*_case(data), Text(" " * _LABEL_WIDTH + text(data, "path"))]
+
+
+def _status(data: Data) -> list[Text]:
+    pairs = list(_flat(table(data, "status")))
+    width = max((len(name) for name, _ in pairs), default=0)
+    return [Text.assemble((f"{name:<{width}}  ", "bold"), value) for name, value in pairs]
+
+
+def _flat(data: Data, above: str = "") -> Iterator[tuple[str, str]]:
+    for key in data:
+        value = data[key]
+        name = f"{above}{text({'key': key}, 'key')}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        elif isinstance(value, (list, tuple)):
+            yield from _flat({str(index): item for index, item in enumerate(value)}, f"{name}.")
+        else:
+            yield name, text(data, key)
+
+
+def headline(data: Data) -> Text:
+    """One line for a summary: what the exit code means, in words, and how long it took."""
+    found = number(table(data, "candidates"), "findings")
+    waiting = number(table(data, "candidates"), "pending")
+    undone = number(table(data, "actions"), "failed") + number(table(data, "actions"), "held")
+    said = {
+        0: ("complete, nothing found", "bold green"),
+        3: ("incomplete: nothing found in what could be read", "bold yellow"),
+        4: ("stopped before the end; it can be resumed", "bold yellow"),
+        10: (f"{found:,} confirmed {_files(found)}", "bold red"),
+        11: (f"{waiting:,} candidate {_files(waiting)} without an answer yet", "bold yellow"),
+        12: (f"{found:,} confirmed {_files(found)}, {undone:,} of the actions failed or held", "bold red"),
+        20: ("a filter is missing, too old or not to be trusted", "bold red"),
+        22: ("the service refused us", "bold red"),
+    }
+    words, style = said.get(number(data, "exit_code"), (f"ended with exit code {number(data, 'exit_code')}", "bold red"))
+    seconds = data.get("seconds")
+    took = f" ({duration(seconds)})" if isinstance(seconds, (int, float)) else ""
+    return Text.assemble((words, style), took)
+
+
+def _files(count: int) -> str:
+    return "file" if count == 1 else "files"
+
+
+_WORDS: Mapping[str, Callable[[Data], list[Text]]] = {
+    "scan_start": _scan_start,
+    "finding": _finding,
+    "pending": _pending,
+    "action": _action,
+    "skipped": _skipped,
+    "error": _error,
+    "progress": _progress,
+    "exit_error": _exit_error,
+    "sync": _sync,
+    "check": _check,
+    "case": _case,
+    "status": _status,
+}

@@ -1,0 +1,263 @@
+"""The HTTP door (docs/wire.md). Every answer is bounded, signed where an agent believes it, and logged nowhere.
+
+Order of a request: who asks (401, 403), how long is the body (413), what does it say (422), then the work in a worker thread.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.security import HTTPBearer
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hashscan import __version__
+from hashscan.known import envelopes
+from hashscan.known.envelopes import SigningKey
+from hashscan.service import confirming, listing, parsing, receiving, schemas
+from hashscan.service.access import Caller, NotServed, authenticate
+from hashscan.service.store import Store, checked_store, is_busy
+from hashscan.service.tables import ServiceRow
+from hashscan.strict_json import StrictJsonError
+
+BUSY_RETRY_SECONDS = 10
+_MAX_MESSAGE = 300  # characters of an error message; parts of a request may be quoted in it
+
+_SECURITY_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What requests need: the database, the signing key, the time in seconds since 1970."""
+
+    store: Store
+    key: SigningKey
+    now: Callable[[], float]
+
+
+def served(request: Request) -> Served:
+    """The `Served` of the app that got this request."""
+    found = request.app.state.served
+    assert isinstance(found, Served)  # noqa: S101 - for the type checker; create_app sets it
+    return found
+
+
+def _authenticated(request: Request) -> Caller:
+    return authenticate(served(request).store, request.headers.get("authorization"))
+
+
+Authenticated = Annotated[Caller, Depends(_authenticated)]
+
+
+def _body_up_to(limit: int) -> Callable[[Request, Caller], Awaitable[bytes]]:
+    async def read(request: Request, _: Authenticated) -> bytes:
+        body = bytearray()
+        try:
+            async for piece in request.stream():
+                body += piece
+                if len(body) > limit:
+                    raise NotServed(413, "too_large", f"a request to this address has at most {limit} bytes")
+        except ClientDisconnect:
+            raise NotServed(400, "disconnected", "the request ended early") from None
+        return bytes(body)
+
+    return read
+
+
+ConfirmBody = Annotated[bytes, Depends(_body_up_to(parsing.MAX_CONFIRM_BYTES))]
+OutcomesBody = Annotated[bytes, Depends(_body_up_to(parsing.MAX_OUTCOMES_BYTES))]
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="api key", description="The provider's API key, hsk_...")
+_agents = APIRouter(prefix="/v1", dependencies=[Security(_bearer)])
+_people = APIRouter()
+
+
+@_agents.post(
+    "/confirm",
+    operation_id="confirm",
+    summary="Ask about candidates of one list",
+    response_class=Response,
+    responses=schemas.answers("A DSSE envelope over the verdict", schemas.ENVELOPE, 409, 413, 422),
+    openapi_extra=schemas.CONFIRM_REQUEST,
+)
+def confirm(request: Request, caller: Authenticated, body: ConfirmBody) -> Response:
+    """The first four bytes of digests come in, entries with keyed tags go out; the agent decides what is a match."""
+    asked = parsing.parse_confirm(body)
+    if request.headers.get("idempotency-key", asked.nonce) != asked.nonce:
+        raise NotServed(422, "invalid", "the Idempotency-Key is not the nonce")
+    service = served(request)
+    with service.store.reading() as session:
+        payload = confirming.answer(session, caller, asked, service.now())
+    return _sealed(service, payload, envelopes.VERDICT)
+
+
+@_agents.post(
+    "/outcomes",
+    operation_id="report_outcomes",
+    summary="Tell what was done about findings",
+    response_class=Response,
+    responses=schemas.answers("A DSSE envelope over the receipts", schemas.ENVELOPE, 413, 422),
+    openapi_extra=schemas.OUTCOMES_REQUEST,
+)
+def report_outcomes(request: Request, caller: Authenticated, body: OutcomesBody) -> Response:
+    """Each outcome is counted once, by its id, however often it is sent."""
+    outcomes = parsing.parse_outcomes(body)
+    service = served(request)
+    with service.store.writing() as session:
+        payload = receiving.receive(session, caller, outcomes, service.now())
+    return _sealed(service, payload, envelopes.RECEIPTS)
+
+
+@_agents.get(
+    f"/files/{listing.LISTS_NAME}",
+    operation_id="lists",
+    summary="The lists in force for this provider",
+    response_class=Response,
+    responses=schemas.answers("A DSSE envelope over the lists", schemas.ENVELOPE, 404),
+)
+def lists(request: Request, caller: Authenticated) -> Response:
+    """Signed anew when it is an hour old or something was published."""
+    service = served(request)
+    return Response(listing.signed_lists(service.store, service.key, caller, service.now), media_type="application/json")
+
+
+@_agents.get(
+    "/files/{name}",
+    operation_id="file",
+    summary="A filter that was published to this provider",
+    response_class=FileResponse,
+    responses=schemas.answers("The filter file", schemas.BINARY, 404, 422),
+)
+def published_file(request: Request, caller: Authenticated, name: str) -> Response:
+    """The newest two versions of each list are kept."""
+    return FileResponse(listing.filter_path(served(request).store, caller, name), media_type="application/octet-stream")
+
+
+@_people.get("/health", operation_id="health", summary="Whether the process answers", responses=schemas.STATUS)
+def health() -> dict[str, str]:
+    """Always ok where there is an answer at all."""
+    return {"status": "ok"}
+
+
+@_people.get(
+    "/ready", operation_id="ready", summary="Whether the database answers", responses=schemas.STATUS | schemas.errors(503)
+)
+def ready(request: Request) -> dict[str, str]:
+    """For load balancers: 503 while the database cannot be read."""
+    with served(request).store.reading() as session:
+        session.execute(select(ServiceRow.id)).one()
+    return {"status": "ready"}
+
+
+def _sealed(service: Served, payload: bytes, payload_type: str) -> Response:
+    return Response(service.key.seal(payload, payload_type), media_type="application/json")
+
+
+def create_app(data: Path, *, now: Callable[[], float] = time.time) -> FastAPI:
+    """The service in ``data`` as an ASGI app; the database is closed when its lifespan ends.
+
+    Raises `UsageError` where there is no service or its key is missing.
+    """
+    store = checked_store(data)
+    try:
+        state = Served(store, store.signing_key(), now)
+    except BaseException:
+        store.close()
+        raise
+    app = new_app()
+    app.state.served = state
+    return app
+
+
+def new_app() -> FastAPI:
+    """The routes without a service behind them, for `openapi_document`. No page with documentation is served."""
+    app = FastAPI(
+        title="hashscan central service",
+        summary="Hash lists for providers: signed filters, answers to questions about candidates, receipts for outcomes.",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.include_router(_agents)
+    app.include_router(_people)
+    app.add_middleware(_SecurityHeaders)
+    app.add_exception_handler(NotServed, _on_not_served)
+    app.add_exception_handler(StrictJsonError, _on_bad_json)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(OperationalError, _on_database_error)
+    app.add_exception_handler(PoolTimeout, _on_database_error)
+    app.add_exception_handler(Exception, _on_bug)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        app.state.served.store.close()
+
+
+class _SecurityHeaders:
+    """Puts the security headers on every answer, error or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_SECURITY_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message[:_MAX_MESSAGE]}}, status_code=status, headers=headers)
+
+
+def _on_not_served(_: Request, error: Exception) -> Response:
+    assert isinstance(error, NotServed)  # noqa: S101 - registered for that class only
+    return _error(error.status, error.code, str(error), {"WWW-Authenticate": "Bearer"} if error.status == 401 else None)
+
+
+def _on_bad_json(_: Request, error: Exception) -> Response:
+    return _error(422, "invalid", str(error))
+
+
+def _on_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for that class only
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    return _error(error.status_code, code, error.detail, dict(error.headers or {}))
+
+
+def _on_database_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, OperationalError) and not is_busy(error) and request.url.path != "/ready":
+        raise error
+    return _error(503, "busy", "the database is busy; try again", {"Retry-After": str(BUSY_RETRY_SECONDS)})
+
+
+def _on_bug(_: Request, _error_raised: Exception) -> Response:
+    response = _error(500, "internal", "the service failed; its operator finds the reason in its log")
+    for name, value in _SECURITY_HEADERS:  # this handler works outside the middleware
+        response.headers[name.decode()] = value.decode()
+    return response

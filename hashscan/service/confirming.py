@@ -1,0 +1,99 @@
+"""Prefixes come in, keyed tags go out (docs/wire.md, "Confirm"). Whether a file is an entry is for the agent to decide."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hashscan.known.keys import token
+from hashscan.model import Act, Algorithm
+from hashscan.service.access import Caller, NotServed
+from hashscan.service.parsing import Asked, Item
+from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList, Phase, Publication
+
+TTL = 86_400  # seconds
+MAX_ENTRIES = 64  # for one item; among 1.4 M entries two share a prefix once in 3,000 questions
+MAX_PAYLOAD_BYTES = 3_000_000  # base64 makes four thirds of it, agents accept 4 MiB
+
+
+def answer(session: Session, caller: Caller, asked: Asked, issued: float) -> bytes:
+    """The payload of the verdict. Raises `NotServed`: 409 (not a list of this provider), 413 (more than an answer holds)."""
+    list_id = _published_list(session, caller, asked)
+    entries = _entries(session, list_id, asked.items)
+    key = caller.key.confirm_key(asked.list.id, asked.list.epoch)
+    payload = {
+        "nonce": asked.nonce,
+        "issued": issued,
+        "provider": caller.name,
+        "list": {"id": asked.list.id, "version": asked.list.version, "epoch": asked.list.epoch},
+        "ttl": TTL,
+        "items": [
+            {"i": item.i, "entries": [tagged(one, key, caller.phase) for one in pick(item, entries)]} for item in asked.items
+        ],
+    }
+    data = json.dumps(payload, separators=(",", ":")).encode()
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise NotServed(413, "too_large", "the answer would be too long; ask about fewer items at once")
+    return data
+
+
+def _published_list(session: Session, caller: Caller, asked: Asked) -> int:
+    query = (
+        select(Publication.list_id)
+        .join(HashList, HashList.id == Publication.list_id)
+        .where(
+            Publication.provider_id == caller.id,
+            HashList.name == asked.list.id,
+            Publication.version == asked.list.version,
+            Publication.epoch == asked.list.epoch,
+        )
+    )
+    found = session.scalar(query)
+    if found is None:
+        raise NotServed(409, "list_not_published", "this version of this list was not published to this provider; sync first")
+    return found
+
+
+Found = Mapping[tuple[Algorithm, int], Sequence[Entry]]
+"""Entries by algorithm and prefix, oldest first."""
+
+
+def _entries(session: Session, list_id: int, items: Sequence[Item]) -> Found:
+    """All entries of the list that any prefix of the question names: one query an algorithm."""
+    found: defaultdict[tuple[Algorithm, int], list[Entry]] = defaultdict(list)
+    for algorithm, (_, column) in DIGEST_COLUMNS.items():
+        wanted = sorted({item.prefixes[algorithm] for item in items if algorithm in item.prefixes})
+        if wanted:
+            query = select(Entry).where(Entry.list_id == list_id, column.in_(wanted)).order_by(Entry.id)
+            for entry in session.scalars(query):
+                found[algorithm, getattr(entry, f"{algorithm}_p")].append(entry)
+    return found
+
+
+def pick(item: Item, found: Found) -> list[Entry]:
+    """The entries that share a prefix with ``item``, each once, at most `MAX_ENTRIES`; the strongest algorithm's first."""
+    picked: dict[int, Entry] = {}
+    for algorithm in reversed(Algorithm):
+        if algorithm in item.prefixes:
+            for entry in found.get((algorithm, item.prefixes[algorithm]), ()):
+                picked.setdefault(entry.id, entry)
+    return list(picked.values())[:MAX_ENTRIES]
+
+
+def tagged(entry: Entry, key: bytes, phase: Phase) -> dict[str, Any]:
+    """An entry as it goes out: tags under ``key`` instead of digests, and act `report` for a provider on trial."""
+    digests = {algorithm: getattr(entry, algorithm.value) for algorithm in Algorithm}
+    return {
+        "entry": entry.public_id,
+        "tags": {a.value: token(key, a, digest) for a, digest in digests.items() if digest is not None},
+        "size": entry.size,
+        "standing": entry.standing,
+        "category": entry.category,
+        "sources": len(json.loads(entry.sources)),
+        "act": Act.REPORT.value if phase is Phase.TRIAL else entry.act,
+    }

@@ -1,0 +1,56 @@
+"""Outcomes are kept, each once, and acknowledged (docs/wire.md, "Outcomes")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hashscan.model import Outcome
+from hashscan.service.access import Caller
+from hashscan.service.tables import Entry, OutcomeRow
+
+
+def receive(session: Session, caller: Caller, outcomes: Sequence[Outcome], now: float) -> bytes:
+    """Store what is new and return the payload of the receipts: of what is not new, the time it was first received.
+
+    An entry that is not known here (any more: a database restored from a backup) is no reason to refuse: the agent would
+    send its outcomes again for ever.
+    """
+    received = _known(session, caller, outcomes)
+    entry_ids = _entry_ids(session, outcomes)
+    for outcome in outcomes:
+        if outcome.id not in received:
+            received[outcome.id] = now
+            session.add(_row(caller, outcome, entry_ids.get(outcome.entry), now))
+    receipts = [{"id": one, "received": received[one]} for one in dict.fromkeys(outcome.id for outcome in outcomes)]
+    return json.dumps({"provider": caller.name, "issued": now, "receipts": receipts}, separators=(",", ":")).encode()
+
+
+def _known(session: Session, caller: Caller, outcomes: Sequence[Outcome]) -> dict[str, float]:
+    query = select(OutcomeRow.outcome_id, OutcomeRow.received).where(
+        OutcomeRow.provider_id == caller.id, OutcomeRow.outcome_id.in_([outcome.id for outcome in outcomes])
+    )
+    return {row.outcome_id: row.received for row in session.execute(query)}
+
+
+def _entry_ids(session: Session, outcomes: Sequence[Outcome]) -> dict[str, int]:
+    query = select(Entry.public_id, Entry.id).where(Entry.public_id.in_([outcome.entry for outcome in outcomes]))
+    return {row.public_id: row.id for row in session.execute(query)}
+
+
+def _row(caller: Caller, outcome: Outcome, entry_id: int | None, now: float) -> OutcomeRow:
+    return OutcomeRow(
+        provider_id=caller.id,
+        outcome_id=outcome.id,
+        list_name=outcome.list_id,
+        entry=outcome.entry,
+        entry_id=entry_id,
+        verdict=outcome.verdict_id,
+        action=outcome.action.value,
+        first_seen=outcome.first_seen,
+        acted_at=outcome.acted_at,
+        received=now,
+    )

@@ -1,0 +1,127 @@
+"""The process that answers agents: uvicorn around the app. TLS and slow clients are the reverse proxy's work.
+
+``python -m hashscan.service.run DATA`` serves on a free loopback port, writes one line ``ready URL`` to stdout, and ends when
+its stdin does: that is how `embedded` starts it, and why no such process outlives its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from hashscan.errors import HashscanError, UsageError
+from hashscan.service.app import create_app
+
+SHUTDOWN_SECONDS = 10  # for requests that are under way
+MAX_REQUESTS_AT_ONCE = 200  # more are answered 503
+IDLE_SECONDS = 15  # keep-alive
+_BACKLOG = 128
+
+
+class _Server(uvicorn.Server):
+    """Tells when it accepts connections, and ends with ``follow`` (a file descriptor) where there is one."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], follow: int | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._follow = follow
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        if self.started:
+            if self._follow is not None:
+                asyncio.get_running_loop().add_reader(self._follow, self._stop)
+            self._ready()
+
+    def _stop(self) -> None:
+        if self._follow is not None:
+            asyncio.get_running_loop().remove_reader(self._follow)
+        self.should_exit = True
+
+
+def serve(data: Path, *, host: str, port: int, ready: Callable[[str], None] | None = None, follow: int | None = None) -> None:
+    """Answer agents until SIGTERM or SIGINT (or until ``follow`` is at its end), then finish what is under way and return.
+
+    Port 0 picks a free one; ``ready`` is called with the URL once connections are accepted. Raises `UsageError` (no service in
+    ``data``, the address cannot be used). Main thread only, because of the signals.
+    """
+    app = create_app(data)
+    try:
+        listener = _listen(host, port)
+    except BaseException:
+        app.state.served.store.close()
+        raise
+    url = _url(host, listener.getsockname()[1])
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,  # requests are sensitive
+        server_header=False,
+        lifespan="on",
+        limit_concurrency=MAX_REQUESTS_AT_ONCE,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    server = _Server(config, lambda: ready(url) if ready is not None else None, follow)
+    with _quiet_signals(), listener:
+        server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot listen on {host}, port {port}: {reason}", hint="is another service on that port?") from None
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it again when it is done; here that must not kill the caller."""
+
+    def ignore(_number: int, _frame: FrameType | None) -> None:
+        return None
+
+    before = {number: signal.signal(number, ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(arguments: list[str]) -> int:
+    """The command of this module; the exit code."""
+
+    def ready(url: str) -> None:
+        sys.stdout.write(f"ready {url}\n")
+        sys.stdout.flush()
+
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m hashscan.service.run DATA\n")
+        return 2
+    try:
+        serve(Path(arguments[0]), host="127.0.0.1", port=0, ready=ready, follow=sys.stdin.fileno())
+    except HashscanError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

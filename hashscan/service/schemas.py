@@ -1,0 +1,145 @@
+"""The words of the OpenAPI document. What is accepted is decided by `parsing`; a test holds the two together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hashscan.model import Action, Algorithm
+from hashscan.service import parsing
+
+Schema = dict[str, Any]
+
+_HEX64 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+
+
+def _object(properties: Mapping[str, Schema], *optional: str) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": dict(properties), "required": required}
+
+
+def _text(most: int) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": most}
+
+
+ENVELOPE: Schema = {
+    "application/json": {
+        "schema": _object(
+            {
+                "payload": {"type": "string", "contentEncoding": "base64"},
+                "payloadType": {"type": "string"},
+                "signatures": {
+                    "type": "array",
+                    "items": _object({"keyid": {"type": "string"}, "sig": {"type": "string", "contentEncoding": "base64"}}),
+                },
+            }
+        )
+    }
+}
+BINARY: Schema = {"application/octet-stream": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}}
+
+ERROR: Schema = _object({"error": _object({"code": {"type": "string"}, "message": {"type": "string"}})})
+
+_MEANING = {
+    401: "Unknown API key",
+    403: "The provider is suspended",
+    404: "Nothing is published under this name",
+    409: "This version of this list was not published to this provider",
+    413: "The request, or its answer, would be too long",
+    422: "The request is not what docs/wire.md says",
+    503: "The database is busy; Retry-After says how many seconds to wait",
+}
+
+STATUS: dict[int | str, Schema] = {
+    200: {
+        "description": "Yes",
+        "content": {"application/json": {"schema": _object({"status": {"type": "string"}})}},
+    }
+}
+
+
+def errors(*statuses: int) -> dict[int | str, Schema]:
+    """The error answers of these statuses."""
+    return {
+        status: {"description": _MEANING[status], "content": {"application/json": {"schema": ERROR}}} for status in statuses
+    }
+
+
+def answers(description: str, content: Schema, *statuses: int) -> dict[int | str, Schema]:
+    """The good answer, these errors, and those that every request of an agent can get."""
+    return {200: {"description": description, "content": content}} | errors(401, 403, *statuses, 503)
+
+
+def _request(schema: Schema, *parameters: Schema) -> Schema:
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return {"requestBody": body, "parameters": list(parameters)} if parameters else {"requestBody": body}
+
+
+CONFIRM_SCHEMA = _object(
+    {
+        "list": _object(
+            {
+                "id": _text(64),
+                "version": {"type": "integer", "minimum": 1},
+                "epoch": {"type": "integer", "minimum": 1},
+            }
+        ),
+        "nonce": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
+        "items": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": parsing.MAX_ITEMS,
+            "items": _object(
+                {
+                    "i": {"type": "integer", "minimum": 0, "maximum": parsing.MAX_I},
+                    "prefixes": {
+                        "type": "object",
+                        "properties": {one.value: {"type": "string", "pattern": "^[0-9a-f]{8}$"} for one in Algorithm},
+                        "minProperties": 1,
+                    },
+                    "size": {"type": ["integer", "null"], "minimum": 0},
+                },
+                "size",
+            ),
+        },
+    }
+)
+OUTCOMES_SCHEMA = _object(
+    {
+        "outcomes": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": parsing.MAX_OUTCOMES,
+            "items": _object(
+                {
+                    "id": _text(80),
+                    "entry": _text(80),
+                    "list": _text(64),
+                    "verdict": _HEX64,
+                    "action": {"enum": [action.value for action in Action]},
+                    "first_seen": {"type": "number", "minimum": 0},
+                    "acted_at": {"type": "number", "minimum": 0},
+                }
+            ),
+        }
+    }
+)
+CONFIRM_REQUEST = _request(
+    CONFIRM_SCHEMA,
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": "The nonce of the question",
+        "schema": {"type": "string"},
+    },
+)
+OUTCOMES_REQUEST = _request(OUTCOMES_SCHEMA)
+
+
+def document(openapi: Mapping[str, Any]) -> str:
+    """The OpenAPI document as it is checked in, without the version of the program: that changes with every release."""
+    fixed = dict(openapi)
+    fixed["info"] = {**openapi["info"], "version": "1"}
+    return json.dumps(fixed, indent=1, sort_keys=True, ensure_ascii=True) + "\n"

@@ -1,0 +1,176 @@
+"""The database: what the service remembers. Times in seconds since 1970, sizes in bytes, digests raw.
+
+Nothing is deleted: an entry changes its standing, and `History` says when and why.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from hashscan.model import Algorithm
+
+SCHEMA_VERSION = 1
+
+
+class Phase(enum.StrEnum):
+    """How far a provider is trusted: in TRIAL every answer says act `report`, SUSPENDED is refused."""
+
+    TRIAL = "trial"
+    REGULAR = "regular"
+    SUSPENDED = "suspended"
+
+
+class Base(DeclarativeBase):
+    """The registry of all tables."""
+
+
+class ServiceRow(Base):
+    """The service itself: one row."""
+
+    __tablename__ = "service"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(256))
+    created: Mapped[float]
+
+
+class Provider(Base):
+    """A company. The API key is stored as its SHA-256 only; the provider key must be here, all tokens are made with it."""
+
+    __tablename__ = "provider"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    phase: Mapped[str] = mapped_column(String(16))
+    api_key_sha256: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    provider_key: Mapped[bytes] = mapped_column(LargeBinary(32))
+    epoch: Mapped[int]
+    created: Mapped[float]
+
+
+class HashList(Base):
+    """A hash list; ``name`` is its id on the wire, ``version`` the last one published (0: none yet)."""
+
+    __tablename__ = "hash_list"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    version: Mapped[int] = mapped_column(default=0)
+    created: Mapped[float]
+
+
+class Entry(Base):
+    """One known file of one list. ``*_p`` are the first four bytes of a digest as a big-endian integer: what agents ask by.
+
+    ``public_id`` is random, so that an id says nothing about its neighbours. ``sources`` is a JSON list of names.
+    """
+
+    __tablename__ = "entry"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(32), unique=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("hash_list.id"))
+    md5: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    sha1: Mapped[bytes | None] = mapped_column(LargeBinary(20))
+    sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    blake3: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    md5_p: Mapped[int | None] = mapped_column(Integer)
+    sha1_p: Mapped[int | None] = mapped_column(Integer)
+    sha256_p: Mapped[int | None] = mapped_column(Integer)
+    blake3_p: Mapped[int | None] = mapped_column(Integer)
+    size: Mapped[int | None] = mapped_column(Integer)
+    category: Mapped[str] = mapped_column(String(64))
+    standing: Mapped[str] = mapped_column(String(16))
+    act: Mapped[str] = mapped_column(String(16))
+    sources: Mapped[str]
+    created: Mapped[float]
+    changed: Mapped[float]
+    __table_args__ = (
+        CheckConstraint("coalesce(md5, sha1, sha256, blake3) IS NOT NULL"),
+        *(Index(f"entry_{a}", "list_id", f"{a}_p", sqlite_where=text(f"{a}_p IS NOT NULL")) for a in Algorithm),
+    )
+
+
+class History(Base):
+    """What happened to an entry after it was added."""
+
+    __tablename__ = "history"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    entry_id: Mapped[int] = mapped_column(ForeignKey("entry.id"), index=True)
+    at: Mapped[float]
+    what: Mapped[str] = mapped_column(String(32))
+    reason: Mapped[str] = mapped_column(String(1024))
+
+
+class ImportRun(Base):
+    """One import that was committed."""
+
+    __tablename__ = "import_run"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("hash_list.id"))
+    at: Mapped[float]
+    source: Mapped[str] = mapped_column(String(128))
+    added: Mapped[int]
+    merged: Mapped[int]
+    unchanged: Mapped[int]
+    refused: Mapped[int]
+
+
+class Publication(Base):
+    """One filter file for one provider. The newest version of a list is in force, its file and the one before are on disk."""
+
+    __tablename__ = "publication"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"))
+    list_id: Mapped[int] = mapped_column(ForeignKey("hash_list.id"))
+    version: Mapped[int]
+    epoch: Mapped[int]
+    file_name: Mapped[str] = mapped_column(String(128))
+    length: Mapped[int]
+    blake3: Mapped[str] = mapped_column(String(64))
+    created: Mapped[float]
+    entries: Mapped[int]
+    tokens: Mapped[int]
+    __table_args__ = (UniqueConstraint("provider_id", "list_id", "version"),)
+
+
+class SignedLists(Base):
+    """The last ``lists.json`` signed for a provider; ``sequence`` counts every signing and never falls."""
+
+    __tablename__ = "signed_lists"
+    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"), primary_key=True)
+    sequence: Mapped[int]
+    issued: Mapped[float]
+    lists: Mapped[str]
+    envelope: Mapped[bytes]
+
+
+class OutcomeRow(Base):
+    """What a provider says it did. ``entry_id`` is null where the service does not know the entry (any more)."""
+
+    __tablename__ = "outcome"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"))
+    outcome_id: Mapped[str] = mapped_column(String(80))
+    list_name: Mapped[str] = mapped_column(String(64))
+    entry: Mapped[str] = mapped_column(String(80))
+    entry_id: Mapped[int | None] = mapped_column(ForeignKey("entry.id"))
+    verdict: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(16))
+    first_seen: Mapped[float]
+    acted_at: Mapped[float]
+    received: Mapped[float]
+    __table_args__ = (UniqueConstraint("provider_id", "outcome_id"),)
+
+
+DIGEST_COLUMNS = {
+    Algorithm.MD5: (Entry.md5, Entry.md5_p),
+    Algorithm.SHA1: (Entry.sha1, Entry.sha1_p),
+    Algorithm.SHA256: (Entry.sha256, Entry.sha256_p),
+    Algorithm.BLAKE3: (Entry.blake3, Entry.blake3_p),
+}
+"""Of each algorithm the columns of digest and prefix."""
+
+
+def prefix(digest: bytes) -> int:
+    """The first four bytes of a digest as the integer of the prefix columns."""
+    return int.from_bytes(digest[:4], "big")

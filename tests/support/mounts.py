@@ -1,0 +1,59 @@
+"""A child process with mounts of its own: for a full disk and a second filesystem, without touching those of the machine."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_NEWNS, _NEWUSER = 0x20000, 0x10000000
+_REC, _PRIVATE = 0x4000, 1 << 18
+_CANNOT = 77
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def tmpfs(path: Path, size_kib: int) -> None:
+    """Mount an empty filesystem at ``path``; only inside `with_own_mounts`."""
+    path.mkdir(exist_ok=True)
+    if _libc.mount(b"none", os.fsencode(path), b"tmpfs", 0, b"size=%dk" % size_kib) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _own_mounts() -> bool:
+    uid = os.geteuid()
+    if _libc.unshare(_NEWNS | (_NEWUSER if uid else 0)) != 0:
+        return False
+    if uid:
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+    return bool(_libc.mount(b"none", b"/", None, _REC | _PRIVATE, None) == 0)
+
+
+def with_own_mounts(body: Callable[[], None]) -> None:
+    """Run ``body`` in a child; its failure is the failure of the test. Skipped where the kernel does not let us."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if _own_mounts():
+                body()
+                code = 0
+            else:
+                code = _CANNOT
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode()[-30_000:])
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        told = stream.read().decode()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == _CANNOT:
+        pytest.skip("not run: no permission to make mounts of our own")
+    assert code == 0, told

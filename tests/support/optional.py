@@ -1,0 +1,34 @@
+"""Components that a test may need and a machine may lack. A test that lacks its component counts as not run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Component:
+    """Something outside Python's own packages: how to see whether it is there, and what to do where it is not."""
+
+    present: Callable[[], bool]
+    hint: str
+
+
+def _program(name: str) -> Callable[[], bool]:
+    return lambda: shutil.which(name) is not None
+
+
+COMPONENTS = {
+    "systemd": Component(_program("systemd-analyze"), "install systemd"),
+    "git": Component(_program("git"), "install git"),
+    "cc": Component(_program("cc"), "install a C compiler (gcc or clang)"),
+    "strace": Component(_program("strace"), "install strace"),
+    "shellcheck": Component(_program("shellcheck"), "install shellcheck"),
+}
+
+
+def missing(name: str) -> str:
+    """ "" where the component is there, else the line for the summary. Raises KeyError for an unknown name."""
+    component = COMPONENTS[name]
+    return "" if component.present() else f"optional component {name} is missing: {component.hint}"

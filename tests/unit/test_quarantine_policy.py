@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from hashscan.model import Act, Action, Algorithm, Finding, Grade, Removal, Source, Standing
+from hashscan.quarantine.policy import Limits, Withheld, permit
+from tests.support import nouns
+
+FIT = replace(nouns.finding(), envelope=b"signed")
+
+
+def with_links(links: int) -> Finding:
+    hashed = FIT.candidate.hashed
+    return replace(FIT, candidate=replace(FIT.candidate, hashed=replace(hashed, entry=replace(hashed.entry, links=links))))
+
+
+def test_the_one_combination_that_moves() -> None:
+    assert permit(FIT, Limits(), 0) == Removal(FIT)
+
+
+def test_of_all_combinations_only_one_moves() -> None:
+    tried = moved = 0
+    for source, grade, standing, act, envelope in itertools.product(Source, Grade, Standing, Act, (b"", b"signed")):
+        finding = replace(FIT, source=source, grade=grade, standing=standing, act=act, envelope=envelope)
+        answer = permit(finding, Limits(), 0)
+        tried += 1
+        if isinstance(answer, Removal):
+            moved += 1
+            assert finding == FIT
+        else:
+            assert answer.action is Action.REPORTED
+            assert answer.reason
+    assert (tried, moved) == (64, 1)
+
+
+@pytest.mark.parametrize(("used", "moves"), [(0, True), (2, True), (3, False), (4, False)])
+def test_the_cap_holds(used: int, moves: bool) -> None:
+    answer = permit(FIT, Limits(per_run=3), used)
+    assert isinstance(answer, Removal) == moves
+    if isinstance(answer, Withheld):
+        assert answer.action is Action.HELD
+        assert "limit of 3" in answer.reason
+
+
+def test_what_is_only_reported_is_not_held() -> None:
+    answer = permit(replace(FIT, grade=Grade.WEAK), Limits(per_run=0), 0)
+    assert isinstance(answer, Withheld)
+    assert answer.action is Action.REPORTED
+
+
+@pytest.mark.parametrize(
+    ("links", "allowed", "moves"), [(1, False, True), (2, False, False), (2, True, True), (5, False, False)]
+)
+def test_hard_links(links: int, allowed: bool, moves: bool) -> None:
+    answer = permit(with_links(links), Limits(allow_hard_links=allowed), 0)
+    assert isinstance(answer, Removal) == moves
+
+
+@pytest.mark.parametrize("digests", [{}, {Algorithm.MD5: nouns.MD5}])
+def test_without_a_digest_that_cannot_be_planted_nothing_moves(digests: dict[Algorithm, str]) -> None:
+    hashed = replace(FIT.candidate.hashed, digests=digests)
+    answer = permit(replace(FIT, candidate=replace(FIT.candidate, hashed=hashed)), Limits(), 0)
+    assert isinstance(answer, Withheld)
+    assert answer.action is Action.REPORTED

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+
+from hashscan.model import Algorithm, CaseState, Place
+from hashscan.quarantine import record as records
+from hashscan.quarantine.record import FileFacts, HoldingPlace, Line, Record, Restoring
+from tests.support import nouns
+
+RECORD = Record(
+    id="0123456789abcdef",
+    state=CaseState.COPIED,
+    opened=1_700_000_000.25,
+    reason="",
+    trigger="test",
+    place=Place(b"/srv", nouns.HOSTILE),
+    parent=7,
+    file=FileFacts(1, 2, 3, 0o644, 1001, 1002, 1, -5, 10**18, 6, {b"user.\xff": b"\x00"}, xattrs_complete=True),
+    digests={Algorithm.SHA1: nouns.SHA1},
+    finding=records.describe(replace(nouns.finding(), envelope=b"\x00signed")),
+    holding=HoldingPlace(b"/mnt/\xfe", 1, 2, 3),
+    history=(Line(CaseState.INTENT, 1.0, ""), Line(CaseState.COPIED, 2.0, "x")),
+    restoring=Restoring(Place(b"/to", b"n"), 9, b".t"),
+)
+
+
+def test_round_trip() -> None:
+    assert records.decode(records.encode(RECORD)) == RECORD
+    without = replace(RECORD, restoring=None)
+    assert records.decode(records.encode(without)) == without
+
+
+def test_random_names_round_trip() -> None:
+    rng = random.Random(1)
+    for _ in range(300):
+        name = bytes(rng.choices([byte for byte in range(1, 256) if byte != 0x2F], k=rng.randint(1, 255)))
+        record = replace(RECORD, place=Place(b"/srv", name))
+        data = records.encode(record)
+        assert records.decode(data).place.path == name
+        assert data.isascii()
+        json.loads(data)["place"]["path"].encode()  # no lone surrogates
+
+
+def test_every_truncation_is_noticed() -> None:
+    data = records.encode(RECORD)
+    for length in range(len(data) - 1):  # the last byte is the newline after the document
+        with pytest.raises(ValueError, match=r"."):
+            records.decode(data[:length])
+
+
+def test_flipped_bits_are_noticed() -> None:
+    data = records.encode(RECORD)
+    same = 0
+    for index in range(len(data)):
+        for bit in (0x01, 0x20):
+            flipped = data[:index] + bytes([data[index] ^ bit]) + data[index + 1 :]
+            try:
+                assert records.decode(flipped) == RECORD  # white space between the fields, or 1e9 for 1E9
+            except ValueError:
+                continue
+            same += 1
+    assert same < len(data) // 4
+
+
+def resealed(**changes: object) -> bytes:
+    body = {**records.check(records.encode(RECORD)), **changes}
+    return json.dumps({**body, "checksum": records._checksum(body)}).encode()
+
+
+def test_what_is_resealed_unchanged_is_read() -> None:
+    assert records.decode(resealed()) == RECORD
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema": "hashscan.case/2"},
+        {"state": "gone"},
+        {"opened": "yesterday"},
+        {"parent": True},
+        {"place": None},
+        {"place": {"root_b64": "*", "path_b64": ""}},
+        {"file": {}},
+        {"digests": {"crc32": "00"}},
+        {"history": [1]},
+        {"finding": {}},
+        {"restoring": []},
+    ],
+    ids=str,
+)
+def test_a_wrong_field_is_said(changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        records.decode(resealed(**changes))
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"null", b"{}", b"[" * 100_000, b"\xff", b" " * (records.MAX_RECORD_BYTES + 1)])
+def test_what_is_no_record(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        records.decode(data)
+
+
+def test_history_is_bounded() -> None:
+    record = RECORD
+    for number in range(1100):
+        record = record.moved_to(CaseState.DONE, float(number))
+    assert len(record.history) == 1000
+    assert record.history[-1].at == 1099.0
+
+
+def test_the_case_that_people_see() -> None:
+    case = RECORD.case()
+    assert (case.id, case.state, case.place, case.size) == (RECORD.id, CaseState.COPIED, RECORD.place, 3)
+    assert (case.entry, case.list_id, case.verdict_id) == ("e-17", "police-nl", "ab" * 32)
