@@ -102,7 +102,8 @@ class ListRef:
 class Candidate:
     """A hashed file whose token at least one filter contains. Nothing more: a Bloom filter errs by design.
 
-    Issued by `known.sieve` only. ``lists`` names the lists whose filters contain it, sorted, at least one.
+    Issued by `known.sieve` and `known.exact` only, stored and read again by ``central.outbox``. ``lists`` names the lists whose
+    filters contain it, sorted, at least one.
     """
 
     hashed: HashedFile
@@ -156,8 +157,8 @@ class Tagged:
 class Verdict:
     """The service's signed answer to one question, its signature, nonce, provider, list and age already checked.
 
-    Issued by `known.trust` only. ``answers[i]`` holds the entries whose prefixes agree with item i of the question, often none.
-    ``envelope`` is the signed original, kept with the case as evidence; ``id`` is its BLAKE3 in hex. Times in seconds.
+    Issued by `known.verdicts` only. ``answers[i]`` holds the entries whose prefixes agree with item i of the question, often
+    none. ``envelope`` is the signed original, kept with the case as evidence; ``id`` is its BLAKE3 in hex. Times in seconds.
     """
 
     id: str

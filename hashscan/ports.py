@@ -6,7 +6,7 @@ port                    implementations
 `Engine`                ``files.engine.LocalEngine`` (forked workers), ``files.engine.InProcessEngine``
 `Sieve`                 ``known.sieve.FilterSieve`` (Bloom filters), ``known.exact.ExactSieve`` (plain list)
 `TokenFilter`           ``known.bloom.Bloom``, ``known.exact.ExactTokens``
-`Fetcher`               ``central.fetcher.HttpFetcher``, ``known.trust.FolderFetcher`` (air-gapped import)
+`Fetcher`               ``central.client.HttpFetcher``, ``known.trust.FolderFetcher`` (air-gapped import)
 `Trust`                 ``known.trust.PinnedTrust``; The Update Framework comes next
 `Service`               ``central.client.HttpService``; the fake in ``tests/support`` is held to the same contract
 `Confirmer`             ``jobs.confirm.ServiceConfirmer``, ``jobs.confirm.LocalConfirmer`` (plain list)

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import click
 
+from hashscan.cli.main import run
 from hashscan.errors import ExitCode
+from hashscan.model import CaseState
+from hashscan.quarantine.policy import Limits
+from hashscan.quarantine.vault import Vault
 
 _CUSTOMERS = ("alice", "bob", "carol")
 _EXPECTED = 4  # planted copies of listed files
@@ -103,8 +107,6 @@ class _Demo:
             config.write(f'\n[paths]\nstate = "{self._folder}/var"\nrun = "{self._folder}/run"\n')
 
     def _run(self, title: str, *lines: str, expect: ExitCode = ExitCode.OK) -> None:
-        from hashscan.cli.main import run  # noqa: PLC0415 - main loads this module
-
         self._step += 1
         click.secho(f"\n{self._step}. {title}", bold=True)
         names = {"tree": str(self._tree), "list": str(self._folder / "police.sha1"), "etc": str(self._enrolment)}
@@ -122,10 +124,6 @@ class _Demo:
             raise DemoFailure("a scan that only reports changed a file")
 
     def _check_quarantined(self) -> str:
-        from hashscan.model import CaseState  # noqa: PLC0415 - with the vault below
-        from hashscan.quarantine.policy import Limits  # noqa: PLC0415 - only the demo's check needs the vault itself
-        from hashscan.quarantine.vault import Vault  # noqa: PLC0415
-
         left = [path.name for path in self._listed if path.exists()]
         cases = [case for case in Vault(self._folder / "var" / "vault", Limits()).cases() if case.state is CaseState.DONE]
         if left or len(cases) != _EXPECTED:

@@ -31,8 +31,11 @@ from hashscan.quarantine.lock import RunLock
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.report_only import ReportOnly
 from hashscan.quarantine.vault import HOLDING_NAME, Vault
+from hashscan.report.console import open_console
 from hashscan.report.fan import Except, Reporters
 from hashscan.report.ndjson import NdjsonReporter
+from hashscan.report.progress import ProgressReporter
+from hashscan.report.text import TextReporter
 from hashscan.settings import Settings, load, read_secret
 
 OUTBOX_NAME = "agent.sqlite"
@@ -56,11 +59,6 @@ class Talk:
 
 def reporter(talk: Talk, stack: ExitStack) -> Reporter:
     """All sinks of one command: text for people on stderr (or stdout, where the text is the result), NDJSON on stdout."""
-    # rich costs 60 ms to import; commands that fail early do not pay for it.
-    from hashscan.report.console import open_console  # noqa: PLC0415
-    from hashscan.report.progress import ProgressReporter  # noqa: PLC0415
-    from hashscan.report.text import TextReporter  # noqa: PLC0415
-
     console = open_console(sys.stdout if talk.text_on_stdout and not talk.json else sys.stderr)
     sinks: list[Reporter] = []
     if talk.json:

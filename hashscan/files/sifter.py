@@ -85,6 +85,10 @@ class Sifter:
         at = Place(self._roots[root], node.path() if node else b"").full
         return Commit(self._tally.take(at), low, pushed, cut, base, given, self._careful_until > 0)
 
+    def close(self) -> None:
+        """Close all directories."""
+        self._open.close()
+
     def _finish(self, frame: Frame) -> None:
         """Drop the top frame once its names are used up, and close its directory where nothing is left in it."""
         if frame.names:

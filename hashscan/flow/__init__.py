@@ -19,10 +19,13 @@ from hashscan.flow.worker import BEAT
 def alone(stack: Sequence[Item], start: Start[Item, Result_co]) -> Generator[Result_co, None, None]:
     """The same work in this process: one result a `BEAT`. A unit that hangs hangs the caller."""
     worker = start(lambda: None)
-    worker.load(stack, careful=False)
-    while not worker.idle():
-        worker.advance(time.monotonic() + BEAT, lambda: False)
-        yield worker.commit(give=False).result
+    try:
+        worker.load(stack, careful=False)
+        while not worker.idle():
+            worker.advance(time.monotonic() + BEAT, lambda: False)
+            yield worker.commit(give=False).result
+    finally:
+        worker.close()
 
 
 def share(

@@ -60,6 +60,9 @@ class Worker(Protocol[Item, Result_co]):
     def commit(self, *, give: bool) -> Commit[Item, Result_co]:
         """What was achieved; with ``give``, part with the lower half of the stack where it has one."""
 
+    def close(self) -> None:
+        """Let go of what it holds open. Not called in a worker process, which simply ends."""
+
 
 class Blame(Protocol[Item, Result_co]):
     """What the parent must know about items when one cannot be done."""

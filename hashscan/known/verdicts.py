@@ -34,14 +34,14 @@ def open_verdict(trust: Trust, envelope: bytes, asked: Asked) -> Verdict:
     """Check signature and content. Raises `ServiceUnavailable`: whatever does not hold, the candidates stay pending."""
     try:
         payload = trust.open_envelope(envelope, envelopes.VERDICT)
-        return read_verdict(payload, envelope, asked)
+        return _read_verdict(payload, envelope, asked)
     except FilterError as error:
         raise ServiceUnavailable(f"the verdict is not to be trusted: {error}", hint=error.hint) from None
     except StrictJsonError as error:
         raise ServiceUnavailable(f"the verdict cannot be used: {error}") from None
 
 
-def read_verdict(payload: bytes, envelope: bytes, asked: Asked) -> Verdict:
+def _read_verdict(payload: bytes, envelope: bytes, asked: Asked) -> Verdict:
     """The rules of docs/wire.md, "Confirm", on a payload whose signature holds. Raises `StrictJsonError`."""
     fields = Fields(parse_object(payload, max_bytes=envelopes.MAX_ENVELOPE_BYTES), "verdict")
     question = asked.question

@@ -16,10 +16,11 @@ class UnmovedError(Exception):
     """One file cannot be taken, and is where it was: data for the result, never seen outside this room."""
 
 
+_ASTRAY = "changed: a link, or no directory, stands in its path"
 _PLAIN = {
     errno.ENOENT: "vanished: the name is gone",
-    errno.ENOTDIR: "changed: a part of its path is no directory any more",
-    errno.ELOOP: "changed: a link stands in its path",
+    errno.ENOTDIR: _ASTRAY,  # what a link is called where the kernel has no openat2
+    errno.ELOOP: _ASTRAY,
     errno.EXDEV: "changed: another mount stands in its path",
     errno.EAGAIN: "changed: somebody kept renaming on its path",
 }
@@ -52,7 +53,8 @@ def open_scanned(parent_fd: int, name: bytes, entry: FileEntry) -> int:
     try:
         fd = fsops.open_beneath(parent_fd, name, os.O_PATH | os.O_NOFOLLOW)
     except OSError as error:
-        raise UnmovedError(plain(error)) from error
+        linked = error.errno == errno.ELOOP
+        raise UnmovedError("changed since the scan: no regular file any more" if linked else plain(error)) from error
     difference = _difference(os.fstat(fd), entry)
     if difference:
         os.close(fd)

@@ -117,7 +117,9 @@ def _fill(store: CaseStore, record: Record, fd: int) -> list[str]:
             evidence.write_all(fd, chunk)
     if not evidence.agrees(fd, file.size, record.digests):
         raise OSError(errno.EIO, "what was written is not what is read back")
-    os.fchown(fd, file.uid, file.gid)
+    status = os.fstat(fd)
+    if (status.st_uid, status.st_gid) != (file.uid, file.gid):
+        os.fchown(fd, file.uid, file.gid)
     os.fchmod(fd, file.mode & _SAFE_MODE)
     lost = _give_xattrs(record, fd)
     os.utime(fd, ns=(file.atime_ns, file.mtime_ns))

@@ -32,7 +32,7 @@ def open_console(stream: TextIO, *, color: bool | None = None) -> Console:
 @contextmanager
 def guarded(console: Console) -> Iterator[None]:
     """Turns the failure of the console's stream into `IncompleteError`; nothing is written to it from then on."""
-    if console.quiet:
+    if console.quiet or console.file.closed:
         raise IncompleteError("the screen is gone", hint="an earlier line could not be written")
     try:
         yield

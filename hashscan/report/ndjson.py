@@ -32,8 +32,8 @@ class NdjsonReporter:
     def tell(self, event: Event) -> None:
         """Write one line. Raises `IncompleteError` where the stream is gone (EPIPE, ENOSPC, EIO ...), from then on always."""
         line = self._line(event)
-        if self._gone:
-            raise _gone(self._gone)
+        if self._gone or self._stream.closed:  # closed: another sink on the same stream met the failure first
+            raise _gone(self._gone or "the stream is closed")
         try:
             self._stream.write(line)
             self._stream.flush()

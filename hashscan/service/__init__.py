@@ -2,10 +2,13 @@
 
 ::
 
-    admin        what an operator does, one function each          run, embedded   the process that answers agents
-      rows -> merging -> importing     a list comes in             app, parsing    the HTTP door (docs/wire.md)
-      publishing                       filters go out              confirming, receiving, listing   what it answers
-    tables, store                      the database and its folder
+    admin                 what an operator does     run, embedded    the process that answers agents
+      importing           a list comes in           app, openapi     the HTTP door (docs/wire.md)
+        rows merging entries                          access         who asks
+      enrolment           a provider is admitted      parsing        what is asked
+      publishing          filters go out              listing confirming receiving    what is answered
+      standings counting  second thoughts, numbers    schemas        what the document says
+    tables store names    the database and its folder
 
 FastAPI, SQLAlchemy and uvicorn live here and nowhere else (extra `service`). A digest never leaves this room: filters hold
 tokens, answers hold tags, and neither messages nor logs name one.

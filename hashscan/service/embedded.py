@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import selectors
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from hashscan.errors import HashscanError
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+_POLL_SECONDS = 0.02
 _MAX_READY_BYTES = 1024
 _MAX_COMPLAINT_BYTES = 4096
 
@@ -57,19 +57,23 @@ def start_embedded(data: Path) -> Iterator[EmbeddedService]:
 def _await_ready(child: subprocess.Popen[bytes], complaints: IO[bytes]) -> str:
     """The URL of the child's ready line."""
     assert child.stdout is not None  # noqa: S101 - for the type checker; it is a pipe
+    out = child.stdout.fileno()
+    os.set_blocking(out, False)
     line = b""
     deadline = time.monotonic() + START_SECONDS
-    with selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ)
-        while not line.endswith(b"\n") and len(line) < _MAX_READY_BYTES:
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise HashscanError(f"the service did not start within {START_SECONDS:.0f} seconds")
-            piece = os.read(child.stdout.fileno(), _MAX_READY_BYTES)
-            if not piece:
-                complaints.seek(0)
-                said = complaints.read(_MAX_COMPLAINT_BYTES).decode("utf-8", "replace").strip()
-                raise HashscanError(f"the service did not start: {said}")
-            line += piece
+    while not line.endswith(b"\n") and len(line) < _MAX_READY_BYTES:
+        try:
+            piece = os.read(out, _MAX_READY_BYTES)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise HashscanError(f"the service did not start within {START_SECONDS:.0f} seconds") from None
+            time.sleep(_POLL_SECONDS)
+            continue
+        if not piece:
+            complaints.seek(0)
+            said = complaints.read(_MAX_COMPLAINT_BYTES).decode("utf-8", "replace").strip()
+            raise HashscanError(f"the service did not start: {said}")
+        line += piece
     word, _, url = line.decode("ascii", "replace").strip().partition(" ")
     if word != "ready" or not url:
         raise HashscanError("the service did not say that it is ready")

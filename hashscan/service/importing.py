@@ -1,38 +1,33 @@
 """A list comes in: read in chunks, matched with what is there, written in one transaction.
 
-Measured: see `import_list`. Memory is one chunk and the database's page cache.
+Measured on 2 busy cores: 1.4 M bare SHA-1 in 38 s, 1.4 M CSV rows with MD5, SHA-1 and size in 68 s, the same rows enriching
+entries that were there in 80 s. Memory is one chunk and the database's page cache (`store.IMPORT_CACHE_KIB`).
 """
 
 from __future__ import annotations
 
-import base64
 import io
-import json
-import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from hashscan.errors import UsageError
-from hashscan.known import selftest
 from hashscan.known.hash_list import BadLine
-from hashscan.model import Act, Algorithm, Standing
 from hashscan.service import merging
-from hashscan.service.merging import Fate, Known, Row
+from hashscan.service.entries import Index, ensure_list, insert_entries, update_entries
+from hashscan.service.merging import Fate, Row
 from hashscan.service.names import check_name, check_text
 from hashscan.service.rows import Shape, read_rows
 from hashscan.service.store import Store
-from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList, History, ImportRun, prefix
+from hashscan.service.tables import ImportRun
 
 CHUNK_ROWS = 10_000
 MAX_NOTES = 10
-TEST_CATEGORY = "test"
 _BUFFER_BYTES = 1 << 18
 
 
@@ -153,13 +148,13 @@ class _Run:
         """Match one chunk with the entries that share a digest with it, and write what changed."""
         if self._bad:
             return  # the import has failed; the rest is read for its line numbers only
-        index = _Index(connection, self.list_id, [row for _, row in chunk])
+        index = Index(connection, self.list_id, [row for _, row in chunk])
         for number, row in chunk:
             self._decide(number, row, index)
-        _insert(connection, self.list_id, index.new, self._now)
-        _update(connection, [known for known in index.old if known.touched], self._now, f"import from {self._source}")
+        insert_entries(connection, self.list_id, index.new, self._now)
+        update_entries(connection, [known for known in index.old if known.touched], self._now, f"import from {self._source}")
 
-    def _decide(self, number: int, row: Row, index: _Index) -> None:
+    def _decide(self, number: int, row: Row, index: Index) -> None:
         fate, known = merging.decide(row, index.sharing(row))
         if fate in merging.REFUSALS:
             self._refuse(fate.value, Note(number, merging.REFUSALS[fate]))
@@ -206,133 +201,3 @@ class _Run:
             refused=dict(self._refused),
             notes=tuple(self._notes),
         )
-
-
-class _Index:
-    """The entries that may share a digest with the rows of one chunk, those that the chunk adds included."""
-
-    def __init__(self, connection: Connection, list_id: int, rows: Sequence[Row]) -> None:
-        self.new: list[Known] = []
-        self._by_digest: dict[Algorithm, defaultdict[bytes, list[Known]]] = {a: defaultdict(list) for a in Algorithm}
-        by_id: dict[int, Known] = {}
-        for algorithm in Algorithm:
-            prefixes = {prefix(digest) for row in rows if (digest := row.digests.get(algorithm)) is not None}
-            if prefixes:
-                for known in _load(connection, list_id, algorithm, prefixes):
-                    by_id.setdefault(known.id, known)
-        self.old = list(by_id.values())
-        for known in self.old:
-            self.enter(known, known.digests.items())
-
-    def enter(self, known: Known, digests: Iterable[tuple[Algorithm, bytes]]) -> None:
-        """Let ``known`` be found by these digests."""
-        for algorithm, digest in digests:
-            found = self._by_digest[algorithm][digest]
-            if known not in found:
-                found.append(known)
-
-    def add(self, known: Known) -> None:
-        """An entry that this chunk makes."""
-        self.new.append(known)
-        self.enter(known, known.digests.items())
-
-    def sharing(self, row: Row) -> list[Known]:
-        """Those that share a digest with ``row``."""
-        found: list[Known] = []
-        for algorithm, digest in row.digests.items():
-            found += [known for known in self._by_digest[algorithm].get(digest, ()) if known not in found]
-        return found
-
-
-_KNOWN_COLUMNS = (
-    Entry.id, Entry.md5, Entry.sha1, Entry.sha256, Entry.blake3,
-    Entry.size, Entry.category, Entry.act, Entry.standing, Entry.sources,
-)  # fmt: skip
-
-
-def _loader(algorithm: Algorithm) -> Any:
-    """One statement for any number of prefixes: as JSON, because 10,000 parameters cost 15 ms to write out each time."""
-    wanted = func.json_each(bindparam("prefixes")).table_valued("value")
-    column = DIGEST_COLUMNS[algorithm][1]
-    return select(*_KNOWN_COLUMNS).where(Entry.list_id == bindparam("list"), column.in_(select(wanted.c.value)))
-
-
-_LOADERS = {algorithm: _loader(algorithm) for algorithm in Algorithm}
-
-
-def _load(connection: Connection, list_id: int, algorithm: Algorithm, prefixes: set[int]) -> Iterator[Known]:
-    for row in connection.execute(_LOADERS[algorithm], {"list": list_id, "prefixes": json.dumps(sorted(prefixes))}):
-        digests = {one: digest for one, digest in zip(Algorithm, row[1:5], strict=True) if digest is not None}
-        yield Known(row[0], digests, row[5], row[6], row[7], row[8], tuple(json.loads(row[9])))
-
-
-def _digest_values(known: Known) -> dict[str, bytes | int | None]:
-    values: dict[str, bytes | int | None] = {}
-    for algorithm in Algorithm:
-        digest = known.digests.get(algorithm)
-        values[algorithm.value] = digest
-        values[f"{algorithm}_p"] = None if digest is None else prefix(digest)
-    return values
-
-
-def new_public_ids(count: int) -> Iterator[str]:
-    """Unguessable ids of 80 random bits: "e_" and 16 characters of base32."""
-    random = os.urandom(10 * count)
-    for start in range(0, 10 * count, 10):
-        yield "e_" + base64.b32encode(random[start : start + 10]).decode().lower()
-
-
-def _insert(connection: Connection, list_id: int, new: Sequence[Known], now: float) -> None:
-    if not new:
-        return
-    values = [
-        {
-            "public_id": public_id,
-            "list_id": list_id,
-            **_digest_values(known),
-            "size": known.size,
-            "category": known.category,
-            "standing": known.standing,
-            "act": known.act,
-            "sources": json.dumps(known.sources),
-            "created": now,
-            "changed": now,
-        }
-        for public_id, known in zip(new_public_ids(len(new)), new, strict=True)
-    ]
-    connection.execute(insert(Entry), values)
-
-
-def _update(connection: Connection, touched: Sequence[Known], now: float, reason: str) -> None:
-    if not touched:
-        return
-    values = [
-        {
-            "b_id": known.id,
-            **_digest_values(known),
-            "size": known.size,
-            "category": known.category,
-            "act": known.act,
-            "sources": json.dumps(known.sources),
-            "changed": now,
-        }
-        for known in touched
-    ]
-    table = Entry.__table__
-    connection.execute(update(Entry).where(table.c.id == bindparam("b_id")), values)
-    connection.execute(insert(History), [{"entry_id": k.id, "at": now, "what": "merged", "reason": reason} for k in touched])
-
-
-def ensure_list(session: Session, list_id: str) -> HashList:
-    """The list of that id; where it is new, it is made with the self-test entry in it."""
-    found = session.scalar(select(HashList).where(HashList.name == list_id))
-    if found is not None:
-        return found
-    now = time.time()
-    made = HashList(name=list_id, version=0, created=now)
-    session.add(made)
-    session.flush()
-    digests = {algorithm: selftest.digest(algorithm, selftest.CONTENT) for algorithm in Algorithm}
-    entry = Known(0, digests, len(selftest.CONTENT), TEST_CATEGORY, Act.REPORT, Standing.TEST, ("hashscan",))
-    _insert(session.connection(), made.id, [entry], now)
-    return made

@@ -62,7 +62,7 @@ def publish(store: Store, list_name: str | None = None, *, error_rate: float = 1
     """A new version of one list (None: of every list) for every provider that is not suspended.
 
     Raises `UsageError` (no such list, nothing to publish), `LockedError`, `FilterError` where a filter fails its own checks.
-    About 5 us a token and provider, one provider's filter in memory (measured: 1.4 M SHA-1 in 8 s, 5 MB).
+    One provider's filter in memory. Measured on 2 busy cores: 2.8 M tokens (10 MB) in 33 s, a third of it sorting by digest.
     """
     if not MIN_ERROR_RATE <= error_rate <= MAX_ERROR_RATE:
         raise UsageError(f"an error rate is from {MIN_ERROR_RATE:g} to {MAX_ERROR_RATE:g}")

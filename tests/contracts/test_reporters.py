@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import TextIO
 
@@ -99,7 +102,31 @@ class _Gone(io.StringIO):
         self.code = code
 
     def write(self, _: str) -> int:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")  # as a real stream says
         raise OSError(self.code, "gone")
+
+
+TEXT_PROGRAM = """
+import sys
+from hashscan.errors import IncompleteError
+from hashscan.model import Event
+from hashscan.report.console import open_console
+from hashscan.report.text import TextReporter
+try:
+    TextReporter(open_console(sys.stdout)).tell(Event("check", {"path": "/a", "candidate": False}))
+except IncompleteError as exc:
+    print(exc, file=sys.stderr)
+    sys.exit(3)
+"""
+
+
+def test_a_full_disk_under_the_text_does_not_turn_the_exit_code_into_120() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w", encoding="ascii") as full:
+        command = [sys.executable, "-c", TEXT_PROGRAM]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (3, "the screen cannot be written: No space left on device\n")
 
 
 @each

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -26,114 +27,21 @@ from hashscan.quarantine.vault import Vault
 from tests.support import children
 from tests.support.budget import attempts
 from tests.support.children import NEVER, Death
-from tests.support.findings import make_finding
+from tests.support.takers import Hook, Naive, Real, Scene, Taker, judge
 
 pytestmark = pytest.mark.slow
-Hook = Callable[[str], None]
-
-
-class Scene:
-    """A tree of a few files, and room for a vault."""
-
-    def __init__(self, top: Path, sizes: tuple[int, ...]) -> None:
-        self.top, self.tree, self.vault = top, top / "srv", top / "vault"
-        (self.tree / "d").mkdir(parents=True)
-        self.files = {self.tree / "d" / f"f{number}": os.urandom(size) for number, size in enumerate(sizes)}
-        for path, data in self.files.items():
-            path.write_bytes(data)
-        self.findings = [make_finding(path, self.tree) for path in self.files]
-        self.inodes = {path: os.lstat(path).st_ino for path in self.files}
-
-
-class Taker(Protocol):
-    """What is tested: takes everything, recovers, says which files it has whole and what it left lying about."""
-
-    def take(self, scene: Scene, step: Hook) -> None: ...
-
-    def recover(self, scene: Scene, step: Hook) -> None: ...
-
-    def has(self, scene: Scene) -> dict[Path, bytes]: ...
-
-    def litter(self, scene: Scene) -> list[str]: ...
-
-
-class Real:
-    def take(self, scene: Scene, step: Hook) -> None:
-        vault = Vault(scene.vault, Limits(), step=step)
-        for finding in scene.findings:
-            assert vault.handle(finding).action == Action.QUARANTINED
-
-    def recover(self, scene: Scene, step: Hook) -> None:
-        Vault(scene.vault, Limits(), step=step).recover()
-
-    def has(self, scene: Scene) -> dict[Path, bytes]:
-        done = [case for case in Vault(scene.vault, Limits()).cases() if case.state is CaseState.DONE]
-        has = {Path(os.fsdecode(case.place.full)): (scene.vault / "cases" / case.id / "content").read_bytes() for case in done}
-        assert len(has) == len(done), "two cases of one file"
-        return has
-
-    def litter(self, scene: Scene) -> list[str]:
-        vault = Vault(scene.vault, Limits())
-        cases = list(vault.cases())
-        litter = [f"unfinished {case}" for case in cases if case.state not in (CaseState.DONE, CaseState.DROPPED)]
-        litter += [f"recovery is not idempotent: {result}" for result in vault.recover()]
-        if (scene.vault / "holding").exists():
-            litter += [f"held {name}" for name in os.listdir(scene.vault / "holding")]
-        for case in cases:
-            wanted = {"record.json", "content"} if case.state is CaseState.DONE else {"record.json"}
-            names = set(os.listdir(scene.vault / "cases" / case.id))
-            # a prepared commit, or a record that was being written, may lie beside a finished one; it is never read
-            litter += [f"{case.state} has {name}" for name in wanted ^ names if not name.endswith((".new", "commit.json"))]
-        return litter
-
-
-class Naive:
-    """Copy, then unlink: the positive control."""
-
-    def take(self, scene: Scene, step: Hook) -> None:
-        scene.vault.mkdir()
-        for path in scene.files:
-            with open(path, "rb") as source, open(scene.vault / path.name, "wb", buffering=0) as target:
-                step("before copy")
-                while chunk := source.read(4096):
-                    target.write(chunk)
-                    step("after chunk")
-            step("before unlink")
-            path.unlink()
-            step("after unlink")
-
-    def recover(self, scene: Scene, step: Hook) -> None:
-        """It knows of nothing to recover."""
-
-    def has(self, scene: Scene) -> dict[Path, bytes]:
-        return {path: (scene.vault / path.name).read_bytes() for path in scene.files if (scene.vault / path.name).exists()}
-
-    def litter(self, scene: Scene) -> list[str]:
-        return []
-
-
-def judge(scene: Scene, taker: Taker) -> tuple[list[str], int]:
-    """What is wrong, and how many files were taken."""
-    wrong = taker.litter(scene)
-    has = taker.has(scene)
-    for path, data in scene.files.items():
-        in_place = path.exists()
-        if in_place and (path.read_bytes() != data or os.lstat(path).st_ino != scene.inodes[path]):
-            wrong.append(f"{path.name} is in place, but not as it was")
-        if path in has and has[path] != data:
-            wrong.append(f"{path.name} is half in the vault")
-        if in_place == (path in has):
-            wrong.append(f"{path.name} is " + ("both in place and in the vault" if in_place else "nowhere"))
-    return wrong, len(has)
-
-
-@pytest.fixture
-def scenes(tmp_path: Path) -> Callable[[tuple[int, ...]], Scene]:
-    numbers = itertools.count()
-    return lambda sizes: Scene(tmp_path / str(next(numbers)), sizes)
 
 
 Scenes = Callable[[tuple[int, ...]], Scene]
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Iterator[Scenes]:
+    """In memory where there is such a place: a killed process needs no disk, and fsync takes nine tenths of the time there."""
+    numbers = itertools.count()
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as top:
+        yield lambda sizes: Scene(Path(top) / str(next(numbers)), sizes)
 
 
 def count_steps(work: Callable[[Hook], None]) -> int:
@@ -289,36 +197,49 @@ def check_sabotaged(scene: Scene, ends: Counter[CaseState]) -> None:
         assert held or target.exists() or not cases
 
 
-CHANGING = "mkdir,rmdir,rename,renameat2,unlink,unlinkat,fsync,fallocate,write"
+CHANGING = ("mkdir", "rename", "renameat2", "unlink,unlinkat", "fsync", "fallocate", "write")
 _CHILD = """
 import pickle, sys
 from pathlib import Path
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.vault import Vault
+findings = pickle.loads(Path(sys.argv[2]).read_bytes())
+print(flush=True)
 vault = Vault(Path(sys.argv[1]), Limits())
-for finding in pickle.loads(Path(sys.argv[2]).read_bytes()):
+for finding in findings:
     vault.handle(finding)
 """
 
 
-@pytest.mark.optional("strace")
-def test_killed_at_system_calls(scenes: Scenes, capsys: pytest.CaptureFixture[str]) -> None:
-    """The truth that the hook cannot tell: the kernel kills at the n-th call that changes a disk, also within atomic writes."""
-    import pickle  # noqa: PLC0415 - our own findings, for a child of ours
+def killed_at(scene: Scene, call: str, number: int) -> bool:
+    """Take everything in a child that the kernel kills at its ``number``-th ``call``."""
+    findings = scene.top / "findings"
+    findings.write_bytes(pickle.dumps(scene.findings))
+    inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+    program = [sys.executable, "-c", _CHILD, str(scene.vault), str(findings)]
+    ended = subprocess.run(["strace", "-f", "-qq", "-o", os.devnull, *inject, *program], check=False, stdout=subprocess.DEVNULL)
+    assert ended.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL)
+    return ended.returncode != 0
 
-    kills = 0
-    stride = max(1, 5 // attempts(1))
-    for number in itertools.count(1, stride):
-        scene = scenes((5_000, 3))
-        (scene.top / "findings").write_bytes(pickle.dumps(scene.findings))
-        inject = ["-e", f"trace={CHANGING}", "-e", f"inject={CHANGING}:signal=KILL:when={number}"]
-        program = [sys.executable, "-c", _CHILD, str(scene.vault), str(scene.top / "findings")]
-        ended = subprocess.run(["strace", "-f", "-qq", "-o", os.devnull, *inject, *program], check=False, cwd=Path.cwd())
-        assert children.run(lambda scene=scene: Real().recover(scene, Death(NEVER))) == 0
-        assert judge(scene, Real())[0] == [], number
-        if ended.returncode == 0:
-            break
-        kills += 1
+
+@pytest.mark.optional("strace")
+def test_killed_at_system_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The truth that the hook cannot tell: killed at the n-th call of a kind, also in the middle of an atomic write."""
+    kills, taken, scenes = Counter[str](), Counter[int](), itertools.count()
+    stride = max(1, 6 // attempts(1))
+    for call in CHANGING:
+        for number in itertools.count(1, stride):
+            scene = Scene(tmp_path / str(next(scenes)), (5_000, 3))
+            killed = killed_at(scene, call, number)
+            assert children.run(lambda scene=scene: Real().recover(scene, Death(NEVER))) == 0
+            wrong, count = judge(scene, Real())
+            assert wrong == [], (call, number)
+            if not killed:
+                assert count == 2
+                break
+            kills[call] += 1
+            taken[count] += 1
     with capsys.disabled():
-        print(f"\n  system calls: {kills} kills, every {stride}., 0 bad")
-    assert kills > 8
+        print(f"\n  system calls: {kills.total()} kills {dict(kills)}, 0 bad, files taken {dict(sorted(taken.items()))}")
+    assert set(kills) >= {"mkdir", "rename", "renameat2", "fsync", "write"}
+    assert len(taken) == 3

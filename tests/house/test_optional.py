@@ -29,7 +29,18 @@ def run(folder: Path, unknown: str) -> str:
     """pytest on `TESTS` with our conftest, on a machine whose PATH is empty."""
     file = folder / "test_it.py"
     file.write_text(TESTS.format(unknown=unknown), encoding="utf-8")
-    options = ["-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={folder}"]
+    options = [
+        "-q",
+        "-W",
+        "ignore::pytest.PytestUnknownMarkWarning",
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        f"--rootdir={folder}",
+    ]
     command = [sys.executable, "-m", "pytest", *options, str(file)]
     environment = {**os.environ, "PATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=60)

@@ -12,8 +12,8 @@ from hashscan import model
 from tests.house.source import Module, dotted, module, modules
 
 ISSUED_BY = {
-    "Candidate": ("known.sieve", "known.exact"),
-    "Verdict": ("known.trust",),
+    "Candidate": ("known.sieve", "known.exact", "central.outbox"),  # the outbox stores permits and reads them again
+    "Verdict": ("known.verdicts",),
     "Finding": ("known.judge",),
     "Removal": ("quarantine.policy",),
     "Case": ("quarantine.",),  # the whole room

@@ -26,11 +26,16 @@ def tmpfs(path: Path, size_kib: int) -> None:
 
 
 def _own_mounts() -> bool:
-    uid = os.geteuid()
+    uid, gid = os.geteuid(), os.getegid()
     if _libc.unshare(_NEWNS | (_NEWUSER if uid else 0)) != 0:
         return False
     if uid:
-        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+        try:
+            Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+        except PermissionError:
+            return False
     return bool(_libc.mount(b"none", b"/", None, _REC | _PRIVATE, None) == 0)
 
 

@@ -144,7 +144,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "fifo": (fifo, "no regular file"),
     "hard link": (lambda path: os.link(path, path.parent / "b"), "hard links"),
     "directory": (lambda path: (path.unlink(), path.mkdir()), "no regular file"),
-    "parent is a link": (parent_linked, "link stands in its path"),
+    "parent is a link": (parent_linked, "a link, or no directory, stands in its path"),
     "parent gone": (lambda path: path.parent.rename(path.parent.parent / "moved"), "vanished"),
 }
 

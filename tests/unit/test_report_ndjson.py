@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import subprocess
 import sys
 from types import MappingProxyType
@@ -109,9 +110,15 @@ except IncompleteError as exc:
 """
 
 
+def _buffered() -> dict[str, str]:
+    """The environment without what would make Python's streams unbuffered and the test blind."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 def test_a_full_disk_does_not_turn_the_exit_code_into_120() -> None:
     with open("/dev/full", "w", encoding="ascii") as full:
-        done = subprocess.run([sys.executable, "-c", PROGRAM], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        command = [sys.executable, "-c", PROGRAM]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=_buffered())
     assert (done.returncode, done.stderr) == (3, "events cannot be written: No space left on device\n")
 
 
@@ -122,6 +129,7 @@ def test_a_closed_pipe_does_not_turn_the_exit_code_into_120() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=_buffered(),
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -1,0 +1,153 @@
+"""A central service in a temporary folder, and a way to ask its app without a network. Digests are of made-up bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from hashscan.known import envelopes
+from hashscan.known.keys import ProviderKey
+from hashscan.model import Algorithm
+from hashscan.service import admin
+from hashscan.service.app import create_app
+from hashscan.service.importing import ImportReport, ImportRequest
+from hashscan.service.rows import Shape
+from hashscan.service.tables import Phase
+
+NONCE = "n" * 43
+LIST = "police"
+
+
+def digest(algorithm: Algorithm, what: str) -> str:
+    """The digest (hex) of a made-up file."""
+    if algorithm is Algorithm.BLAKE3:
+        return hashlib.sha256(b"as if it were blake3" + what.encode()).hexdigest()
+    return hashlib.new(algorithm.value, what.encode()).hexdigest()
+
+
+def md5(what: str) -> str:
+    return digest(Algorithm.MD5, what)
+
+
+def sha1(what: str) -> str:
+    return digest(Algorithm.SHA1, what)
+
+
+def make(tmp_path: Path) -> Path:
+    """A fresh service; the data folder."""
+    data = tmp_path / "data"
+    admin.init(data, name="Test hotline")
+    return data
+
+
+def load(data: Path, text: str | bytes, *, shape: Shape | None = None, **more: Any) -> ImportReport:
+    """Import ``text`` as a file into LIST (or ``list_id``)."""
+    source = data.parent / "source.txt"
+    source.write_bytes(text.encode() if isinstance(text, str) else text)
+    request = ImportRequest(
+        list_id=more.pop("list_id", LIST),
+        source=source,
+        source_name=more.pop("source_name", "nl"),
+        shape=shape or Shape(),
+        **more,
+    )
+    return admin.import_list(data, request)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What an enrolment gave to a provider's agents."""
+
+    name: str
+    api_key: str
+    key: ProviderKey
+    public_key: str
+    folder: Path
+
+    def open(self, envelope: bytes, payload_type: str) -> dict[str, Any]:
+        """The payload of an envelope whose signature holds."""
+        payload = json.loads(envelopes.open_envelope(envelope, payload_type, envelopes.public_key(self.public_key)))
+        assert isinstance(payload, dict)
+        return payload
+
+
+def enrol(data: Path, name: str = "acme", phase: Phase = Phase.REGULAR) -> Agent:
+    """Admit a provider and read its files."""
+    out = data.parent / f"enrolment-{name}"
+    admin.add_provider(data, name, phase=phase, url="https://hashes.example.org", out=out)
+    return Agent(
+        name=name,
+        api_key=(out / "api-key").read_text().strip(),
+        key=ProviderKey.from_hex((out / "provider-key").read_text()),
+        public_key=(out / "service.pub").read_text().strip(),
+        folder=out,
+    )
+
+
+class Clock:
+    """Time that a test moves."""
+
+    def __init__(self, now: float = 1_790_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Client:
+    """Asks an app; ``agent`` None sends no API key."""
+
+    def __init__(self, app: FastAPI, agent: Agent | None) -> None:
+        self.app = app
+        self.agent = agent
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        return self.ask("GET", path, headers=headers)
+
+    def post(self, path: str, document: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return self.ask("POST", path, body=body, headers=headers)
+
+    def ask(
+        self, method: str, path: str, *, body: bytes | AsyncIterator[bytes] = b"", headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        sent = {"Authorization": f"Bearer {self.agent.api_key}"} if self.agent else {}
+        return asyncio.run(
+            self._ask(httpx.Request(method, f"http://service{path}", content=body, headers={**sent, **(headers or {})}))
+        )
+
+    async def _ask(self, request: httpx.Request) -> httpx.Response:
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.send(request)
+
+
+@contextmanager
+def asking(data: Path, agent: Agent | None, now: Clock | None = None) -> Iterator[Client]:
+    """The app of ``data`` for the time of the block."""
+    app = create_app(data, now=now or Clock())
+    try:
+        yield Client(app, agent)
+    finally:
+        app.state.served.store.close()
+
+
+def question(*items: dict[str, str], version: int = 1, epoch: int = 1, list_id: str = LIST) -> dict[str, Any]:
+    """A confirm request; each item maps algorithm to a whole digest, of which the prefix is sent."""
+    return {
+        "list": {"id": list_id, "version": version, "epoch": epoch},
+        "nonce": NONCE,
+        "items": [
+            {"i": index, "prefixes": {name: value[:8] for name, value in item.items()}, "size": 10}
+            for index, item in enumerate(items)
+        ],
+    }
