@@ -20,7 +20,7 @@ Each port has one contract suite in ``tests/contracts`` that runs on all of its 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,10 @@ class Sieve(Protocol):
     @property
     def algorithms(self) -> tuple[Algorithm, ...]:
         """The digests that the lists in force need, in the order in which `survivors` takes them."""
+
+    @property
+    def admits_size(self) -> Callable[[int], bool] | None:
+        """Whether a file of that many bytes can be known at all; None where the lists do not state the sizes of all entries."""
 
     def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> Sequence[int]:
         """Rows (ascending indices into ``digests``) that may be known; a row holds raw digests in the order of `algorithms`."""

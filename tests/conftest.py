@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.optional import COMPONENTS, missing
 
+pytest_plugins = ["tests.support.world"]
+
 _NOT_RUN = pytest.StashKey[Counter[str]]()
 
 

@@ -29,8 +29,8 @@ def command(ctx: click.Context, files: tuple[bytes, ...], known: Path | None, *,
 
     Exit 0: none is a candidate. Exit 11: at least one is; only the service can say what it is.
     """
-    settings = wiring.settings(ctx.obj)
-    with ExitStack() as stack:
+    with wiring.conversation(wiring.Talk(json=as_json, text_on_stdout=True)) as (reporter, stack):
+        settings = wiring.settings(ctx.obj)
         sieve = _sieve(settings, known)
         paths = [_from_stdin(stack) if name == b"-" else name for name in files]
         for path in paths:
@@ -38,7 +38,6 @@ def command(ctx: click.Context, files: tuple[bytes, ...], known: Path | None, *,
                 raise UsageError(f"{os.fsdecode(path)!r} does not exist")
             if os.path.isdir(path):
                 raise UsageError(f"{os.fsdecode(path)!r} is a directory", hint="use 'hashscan scan' for directories")
-        reporter = wiring.reporter(wiring.Talk(json=as_json, text_on_stdout=True), stack)
         checked = check(wiring.small_engine(settings), sieve, wiring.absolute(paths), reporter)
     return ExitCode.PENDING if checked.candidates else ExitCode.OK
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 
 import click
 
 from hashscan.cli import wiring
-from hashscan.errors import HashscanError
 from hashscan.jobs.conclude import ActTools
 from hashscan.jobs.confirm import confirm_waiting
 from hashscan.jobs.outcomes import tell_outcomes
@@ -24,17 +22,10 @@ from hashscan.report.tally import Tally
 @click.pass_context
 def command(ctx: click.Context, *, quarantine: bool | None, as_json: bool, quiet: bool) -> int:
     """Ask the service again about pending candidates, act on the answers, and tell outcomes that it has not acknowledged."""
-    settings = wiring.settings(ctx.obj, {"quarantine.enabled": quarantine})
-    with ExitStack() as stack:
-        reporter = wiring.reporter(wiring.Talk(json=as_json, quiet=quiet), stack)
-        try:
-            stack.enter_context(wiring.lock(settings))
-            return _confirm(wiring.service_plan(settings, stack, dry_run=False), reporter)
-        except HashscanError as error:
-            if as_json:
-                reporter.tell(events.exit_error(error))
-                return int(error.exit_code)
-            raise
+    with wiring.conversation(wiring.Talk(json=as_json, quiet=quiet)) as (reporter, stack):
+        settings = wiring.settings(ctx.obj, {"quarantine.enabled": quarantine})
+        stack.enter_context(wiring.lock(settings))
+        return _confirm(wiring.service_plan(settings, stack, dry_run=False), reporter)
 
 
 def _confirm(plan: wiring.Plan, reporter: Reporter) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -28,9 +27,9 @@ def command() -> None:
 @click.pass_obj
 def list_cases(config: Path | None, *, names: bool, as_json: bool) -> int:
     """All cases, the oldest first. Exit 12: a case is damaged or an orphan, and a person must look."""
-    settings = wiring.settings(config)
-    with ExitStack() as stack:
-        reporter = wiring.reporter(wiring.Talk(json=as_json, quiet=as_json, verbose=names, text_on_stdout=True), stack)
+    talk = wiring.Talk(json=as_json, quiet=as_json, verbose=names, text_on_stdout=True)
+    with wiring.conversation(talk) as (reporter, _):
+        settings = wiring.settings(config)
         cases = list(wiring.vault(settings, "").cases())
         for case in cases:
             reporter.tell(events.case(case))
@@ -61,13 +60,12 @@ def show(config: Path | None, case_id: str) -> int:
 @click.pass_obj
 def restore_case(config: Path | None, case_id: str, to: Path | None) -> int:
     """Put a file back: same bytes, owner, mode and times. Never overwrites. CASE_ID may be its first digits."""
-    settings = wiring.settings(config)
-    with ExitStack() as stack:
+    with wiring.conversation(wiring.Talk(text_on_stdout=True, verbose=True)) as (reporter, stack):
+        settings = wiring.settings(config)
         stack.enter_context(wiring.lock(settings))
         vault = wiring.vault(settings, "hashscan quarantine restore")
         vault.recover()
         told = wiring.outbox(settings, stack)
         restored = restore(vault, told, case_id, Path(os.path.abspath(to)) if to else None, time.time())
-        reporter = wiring.reporter(wiring.Talk(text_on_stdout=True, verbose=True), stack)
         reporter.tell(events.case(restored))
     return ExitCode.OK

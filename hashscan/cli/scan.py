@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from hashscan.cli import wiring
-from hashscan.errors import ExitCode, HashscanError, UsageError
+from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.conclude import ActTools
 from hashscan.jobs.outcomes import tell_outcomes
 from hashscan.jobs.scan import ScanTools, scan
@@ -49,21 +49,14 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
     Findings are reported; they are moved only with --quarantine or where the configuration switches that on.
     """
-    flags = {"scan.jobs": options["jobs"], "quarantine.enabled": options["quarantine"]}
-    settings = wiring.settings(ctx.obj, flags)
-    roots = wiring.absolute([*options["paths"], *_listed(options["files_from"], null=options["null"])])
-    if not roots:
-        raise UsageError("nothing to scan", hint="name at least one PATH")
-    with ExitStack() as stack:
-        talk = wiring.Talk(json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-        reporter = wiring.reporter(talk, stack)
-        try:
-            code = _scan(settings, roots, options, _Run(reporter, stack))
-        except HashscanError as error:
-            if talk.json:
-                reporter.tell(events.exit_error(error))
-                return int(error.exit_code)
-            raise
+    talk = wiring.Talk(json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    with wiring.conversation(talk) as (reporter, stack):
+        flags = {"scan.jobs": options["jobs"], "quarantine.enabled": options["quarantine"]}
+        settings = wiring.settings(ctx.obj, flags)
+        roots = wiring.absolute([*options["paths"], *_listed(options["files_from"], null=options["null"])])
+        if not roots:
+            raise UsageError("nothing to scan", hint="name at least one PATH")
+        code = _scan(settings, roots, options, _Run(reporter, stack))
     return _mapped(code, options["exit_code"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 
 import click
 
@@ -20,8 +19,8 @@ def command(ctx: click.Context, *, as_json: bool) -> int:
 
     Asks nobody. Exit 20: lists missing, too old or not to be trusted. Exit 11: candidates are pending.
     """
-    settings = wiring.settings(ctx.obj)
-    with ExitStack() as stack:
+    with wiring.conversation(wiring.Talk(json=as_json, quiet=as_json, text_on_stdout=True)) as (reporter, stack):
+        settings = wiring.settings(ctx.obj)
         shelf = wiring.service_tools(settings).shelf if settings.service.url else None
         box = wiring.outbox(settings, stack) if (settings.state_dir / wiring.OUTBOX_NAME).exists() else None
         facts = Facts(
@@ -31,5 +30,5 @@ def command(ctx: click.Context, *, as_json: bool) -> int:
             state_dir=settings.state_dir,
         )
         told, code = status(shelf, facts, now=time.time(), max_age=settings.lists.max_age)
-        wiring.reporter(wiring.Talk(json=as_json, quiet=as_json, text_on_stdout=True), stack).tell(events.status(told))
+        reporter.tell(events.status(told))
     return code

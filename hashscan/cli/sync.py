@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -28,10 +27,9 @@ def command(ctx: click.Context, folder: Path | None, *, as_json: bool, quiet: bo
 
     Until all new lists are here and their signatures and contents hold, the old ones stay in force.
     """
-    settings = wiring.settings(ctx.obj)
-    tools = wiring.service_tools(settings)
-    with ExitStack() as stack:
-        reporter = wiring.reporter(wiring.Talk(json=as_json, quiet=quiet), stack)
+    with wiring.conversation(wiring.Talk(json=as_json, quiet=quiet)) as (reporter, stack):
+        settings = wiring.settings(ctx.obj)
+        tools = wiring.service_tools(settings)
         stack.enter_context(wiring.lock(settings, "sync.lock"))
         using = tools.sync_tools(stack, reporter)
         if folder is not None:

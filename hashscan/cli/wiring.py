@@ -7,15 +7,15 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hashscan.central.client import HttpFetcher, HttpService, Link
 from hashscan.central.outbox import Forgetful, Outbox, UntoldOutbox
-from hashscan.errors import UsageError
+from hashscan.errors import HashscanError, IncompleteError, UsageError
 from hashscan.files.engine import InProcessEngine, LocalEngine
 from hashscan.files.walk import WalkOptions
 from hashscan.jobs.confirm import Court, LocalConfirmer, ServiceConfirmer
@@ -31,6 +31,7 @@ from hashscan.quarantine.lock import RunLock
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.report_only import ReportOnly
 from hashscan.quarantine.vault import HOLDING_NAME, Vault
+from hashscan.report import events
 from hashscan.report.console import open_console
 from hashscan.report.fan import Except, Reporters
 from hashscan.report.ndjson import NdjsonReporter
@@ -57,17 +58,27 @@ class Talk:
     text_on_stdout: bool = False
 
 
-def reporter(talk: Talk, stack: ExitStack) -> Reporter:
-    """All sinks of one command: text for people on stderr (or stdout, where the text is the result), NDJSON on stdout."""
+@contextmanager
+def conversation(talk: Talk) -> Iterator[tuple[Reporter, ExitStack]]:
+    """All sinks of one command, and a stack that closes what the command opens.
+
+    Text for people goes to stderr (or stdout, where the text is the result), NDJSON to stdout. An error is the last NDJSON line
+    and goes on to the front door, which tells people.
+    """
     console = open_console(sys.stdout if talk.text_on_stdout and not talk.json else sys.stderr)
-    sinks: list[Reporter] = []
+    machines: list[Reporter] = []
     if talk.json:
-        ndjson = NdjsonReporter(sys.stdout, secrets.token_hex(8), socket.gethostname(), time.time)
-        sinks.append(Except(ndjson, {"progress"}))
-    sinks.append(TextReporter(console, quiet=talk.quiet, verbose=talk.verbose))
-    if not talk.quiet:
-        sinks.append(stack.enter_context(ProgressReporter(console, time.monotonic)))
-    return Reporters(sinks)
+        machines.append(NdjsonReporter(sys.stdout, secrets.token_hex(8), socket.gethostname(), time.time))
+    with ExitStack() as stack:
+        people: list[Reporter] = [TextReporter(console, quiet=talk.quiet, verbose=talk.verbose)]
+        if not talk.quiet:
+            people.append(stack.enter_context(ProgressReporter(console, time.monotonic)))
+        try:
+            yield Reporters([*(Except(one, {"progress"}) for one in machines), *people]), stack
+        except HashscanError as error:
+            with suppress(IncompleteError):  # a reader that is gone cannot be told so
+                Reporters(machines).tell(events.exit_error(error))
+            raise
 
 
 @dataclass(frozen=True, slots=True)

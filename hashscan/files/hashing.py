@@ -23,9 +23,9 @@ BUFFER = 1 << 20  # bytes read at once; a smaller file is read and hashed in one
 LARGE = 8 << 20  # bytes; a larger file is a piece of work of its own
 MAX_GROWTH = 1 << 30  # bytes by which a file may outgrow its size while it is read
 RWF_DONTCACHE = 0x80  # Linux 6.14: what was not in the page cache is not kept there, what was stays
-_NOATIME = os.O_NOATIME  # allowed to the owner and root only, EPERM for others
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | _NOATIME
-# O_NONBLOCK: should a FIFO have taken the place of a file since the directory was read, nobody waits for a writer.
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOATIME
+# O_NOATIME is for the owner and root only, EPERM for others. O_NONBLOCK: should a FIFO have taken the place of a file since the
+# directory was read, nobody waits for a writer.
 
 Row: TypeAlias = tuple[bytes, ...]
 """Raw digests in the order of the sieve's algorithms."""
@@ -83,6 +83,23 @@ class Batch:
         self.large: list[str] = []
         self.bytes_hashed = 0
 
+    def refuse(self, name: str, why: Exception) -> None:
+        """Enter a file that was not hashed."""
+        if isinstance(why, (OSError, Refusal)):
+            self.refused.append((name, why))
+        else:
+            self.large.append(name)
+
+
+def _softer(why: Exception, flags: int, read_flags: int) -> tuple[int, int] | None:
+    """What to ask for instead, where too much was asked of owner or filesystem; kept up to the end of the batch."""
+    code = why.errno if isinstance(why, OSError) else None
+    if code == errno.EPERM and flags & os.O_NOATIME:
+        return flags & ~os.O_NOATIME, read_flags
+    if code == errno.EOPNOTSUPP and read_flags:
+        return flags, 0
+    return None
+
 
 class Hasher:
     """Hashes files by name in an open directory. ``alive`` is called after each full buffer of a longer file."""
@@ -125,21 +142,14 @@ class Hasher:
                 statuses(status)
                 rows(row)
                 batch.bytes_hashed += size
-            except OSError as error:
-                # Neither is asked again within this batch; the next one may be on another filesystem, of another owner.
-                if error.errno == errno.EPERM and flags & _NOATIME:
-                    flags &= ~_NOATIME
-                elif error.errno == errno.EOPNOTSUPP and read_flags:
-                    read_flags = 0
+            except (OSError, Refusal, _Postponed) as why:
+                softer = _softer(why, flags, read_flags)
+                if softer is None:
+                    batch.refuse(name, why)
                 else:
-                    batch.refused.append((name, error))
-                    continue
-                names.append(name)
-                limit += 1
-            except Refusal as refusal:
-                batch.refused.append((name, refusal))
-            except _Postponed:
-                batch.large.append(name)
+                    flags, read_flags = softer
+                    names.append(name)
+                    limit += 1
             finally:
                 if fd >= 0:
                     close(fd)

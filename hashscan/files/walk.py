@@ -1,9 +1,9 @@
 """What is still to be done: a stack of frames that stays small for any tree, and can be cut, packed and handed on.
 
 A frame is some names of one directory (at most `FRAME_NAMES`) of one kind. The stack is worked off from the top, so the
-directory of each frame lies at or below the directory of the frame beneath it, and a packed frame only says how much further down
-it is: a chain of 10,000 directories costs 10,000 names, not 10,000 paths. Names that wait are one blob of bytes, so that a
-million subdirectories of one directory cost their characters and no objects.
+directory of each frame lies at or below the directory of the frame beneath it, and a packed frame only says how much further
+down it is: a chain of 10,000 directories costs 10,000 names, not 10,000 paths. Names that wait are one blob of bytes, so that
+a million subdirectories of one directory cost their characters and no objects.
 
 Names are `str` with surrogateescape in UTF-8 here, as `os.scandir` of a descriptor gives them, and bytes wherever they leave.
 """

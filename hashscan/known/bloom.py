@@ -12,6 +12,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from struct import Struct, pack
 from typing import Any
@@ -32,6 +33,7 @@ from hashscan.known.container import (
     split,
 )
 from hashscan.known.keys import token
+from hashscan.known.sizes import SizeSet
 from hashscan.model import ListRef
 from hashscan.strict_json import StrictJsonError
 
@@ -53,10 +55,12 @@ def build(
     *,
     capacity: int,
     error_rate: float,
+    sizes: bytes = b"",
 ) -> bytes:
     """A filter file with ``tokens`` (at most ``capacity``, distinct) and the canaries.
 
-    ``header(tokens, body_length, body_blake3)`` makes the header once these are known. About 4 us a token; the result is
+    ``header(tokens, body_length, body_blake3)`` makes the header once these are known, ``sizes`` is what `sizes.encode_sizes`
+    made where every entry has a size. About 4 us a token; the result is
     held in memory (5 MB for 1.4 M tokens at 1e-6). Raises `FilterError` where there are more tokens than capacity.
     """
     bloom = BloomFilter(capacity + CANARIES, error_rate)
@@ -69,18 +73,22 @@ def build(
     body = io.BytesIO()
     bloom.tofile(body)
     raw = body.getvalue()
-    return header(bloom.count, len(raw), blake3(raw).hexdigest()).encode() + raw
+    made = header(bloom.count, len(raw), blake3(raw).hexdigest())
+    if sizes:
+        made = replace(made, sizes_length=len(sizes), sizes_blake3=blake3(sizes).hexdigest())
+    return made.encode() + raw + sizes
 
 
 class Bloom:
     """One filter in force: ``token in bloom`` as pybloom answers it, `may_contain` for the cheap first look.
 
-    Read-only and safe to share by fork. Sizes in bytes.
+    Read-only and safe to share by fork. Sizes in bytes. ``sizes`` is there where every entry of the list has a size.
     """
 
-    def __init__(self, header: FilterHeader, body: memoryview) -> None:
+    def __init__(self, header: FilterHeader, body: memoryview, sizes: SizeSet | None = None) -> None:
         shape = check_shape(body, header)
         self.header = header
+        self.sizes = sizes
         bloom = BloomFilter(1)  # a shell; the real numbers and bits follow, as pybloom's own fromfile does it
         bloom._setup(shape.error_rate, shape.slices, shape.bits_per_slice, shape.capacity, shape.count)  # noqa: SLF001
         bits: Any = bitarray(buffer=body[BLOOM_HEADER.size :], endian="little")
@@ -113,8 +121,8 @@ class Bloom:
         return bool(bits[words[0] % m] and bits[m + words[1] % m] and bits[2 * m + words[2] % m] and bits[3 * m + words[3] % m])
 
 
-def read_filter(path: Path) -> tuple[FilterHeader, memoryview]:
-    """Map the filter file read-only and check its framing and checksum. Raises `FilterError` naming the file."""
+def read_filter(path: Path) -> tuple[FilterHeader, memoryview, memoryview]:
+    """Map the filter file read-only and check framing and checksums: header, body, size section. Raises `FilterError`."""
     if sys.byteorder != "little":
         raise FilterError("filters can be read on little-endian machines only", hint="pybloom writes machine words")
     try:
@@ -128,10 +136,11 @@ def read_filter(path: Path) -> tuple[FilterHeader, memoryview]:
         data = memoryview(mmap.mmap(fd, size, prot=mmap.PROT_READ))
     finally:
         os.close(fd)
-    header, body = split(data, str(path))
-    if blake3(body).hexdigest() != header.body_blake3:
+    header, body, sizes = split(data, str(path))
+    holds = blake3(body).hexdigest() == header.body_blake3
+    if not holds or (header.sizes_length and blake3(sizes).hexdigest() != header.sizes_blake3):
         raise FilterError(f"the filter {path} is damaged: its checksum does not hold", hint=_SYNC_AGAIN)
-    return header, body
+    return header, body, sizes
 
 
 def open_filter(path: Path, expect: ListRef, filter_key: bytes) -> Bloom:
@@ -139,11 +148,11 @@ def open_filter(path: Path, expect: ListRef, filter_key: bytes) -> Bloom:
 
     ``expect`` is what the signed metadata says this file is.
     """
-    header, body = read_filter(path)
+    header, body, sizes = read_filter(path)
     if header.list != expect:
         raise FilterError(f"the filter {path} is {header.list}, the signed metadata says {expect}", hint=_SYNC_AGAIN)
     try:
-        bloom = Bloom(header, body)
+        bloom = Bloom(header, body, SizeSet(sizes, filter_key) if header.sizes_length else None)
         _check_answers(bloom, filter_key)
     except StrictJsonError as error:
         raise FilterError(f"the filter {path} is not to be trusted: {error}", hint=_SYNC_AGAIN) from None
@@ -157,6 +166,8 @@ def _check_answers(bloom: Bloom, key: bytes) -> None:
     for algorithm in bloom.header.algorithms:
         if token(key, algorithm, selftest.digest(algorithm, selftest.CONTENT)) not in bloom:
             raise StrictJsonError("the self-test file is missing")
+    if bloom.sizes is not None and len(selftest.CONTENT) not in bloom.sizes:
+        raise StrictJsonError("the size of the self-test file is missing")
     trivial = [
         token(key, algorithm, digest)
         for algorithm, digest in selftest.trivial_digests()
@@ -166,3 +177,13 @@ def _check_answers(bloom: Bloom, key: bytes) -> None:
         raise StrictJsonError("it contains an empty or trivial file and would match everywhere")
     if sum(secrets.token_hex(32) in bloom for _ in range(_ABSENT_PROBES)) > 2:
         raise StrictJsonError("it contains random tokens")
+
+
+def check_order(opened: Bloom, name: str) -> None:
+    """The one check that is too slow for every scan: see `SizeSet.check_order`. Raises `FilterError`."""
+    if opened.sizes is None:
+        return
+    try:
+        opened.sizes.check_order()
+    except StrictJsonError as error:
+        raise FilterError(f"the filter {name} is not to be trusted: {error}", hint=_SYNC_AGAIN) from None

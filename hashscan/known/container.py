@@ -27,7 +27,10 @@ MIN_ERROR_RATE, MAX_ERROR_RATE = 1e-12, 1e-3
 
 @dataclass(frozen=True, slots=True)
 class FilterHeader:
-    """What a filter file says of itself. ``entries`` known files, ``tokens`` elements of the filter, ``created`` in seconds."""
+    """What a filter file says of itself. ``entries`` known files, ``tokens`` elements of the filter, ``created`` in seconds.
+
+    ``sizes_length`` is 0 unless every entry of the list has a size; then it is the length of the size section (`known.sizes`).
+    """
 
     list: ListRef
     provider: str
@@ -38,6 +41,8 @@ class FilterHeader:
     error_rate: float
     body_length: int
     body_blake3: str
+    sizes_length: int = 0
+    sizes_blake3: str = ""
 
     def encode(self) -> bytes:
         """Magic, format id, length and header: everything before the body."""
@@ -54,19 +59,21 @@ class FilterHeader:
             "body_length": self.body_length,
             "body_blake3": self.body_blake3,
         }
+        if self.sizes_length:
+            data = {**data, "sizes_length": self.sizes_length, "sizes_blake3": self.sizes_blake3}
         text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
         return _PREFIX.pack(MAGIC, FORMAT, len(text)) + text
 
 
-def split(data: memoryview, where: str) -> tuple[FilterHeader, memoryview]:
-    """Header and body of a filter file in memory; the checksum is not checked here. Raises `FilterError`."""
+def split(data: memoryview, where: str) -> tuple[FilterHeader, memoryview, memoryview]:
+    """Header, body and size section (often empty) of a filter file; checksums are not checked here. Raises `FilterError`."""
     try:
         return _split(data)
     except StrictJsonError as error:
         raise FilterError(f"{where} is not a usable filter: {error}", hint="run 'hashscan sync' to fetch it again") from None
 
 
-def _split(data: memoryview) -> tuple[FilterHeader, memoryview]:
+def _split(data: memoryview) -> tuple[FilterHeader, memoryview, memoryview]:
     if len(data) < _PREFIX.size:
         raise StrictJsonError(f"only {len(data)} bytes long")
     magic, format_id, length = _PREFIX.unpack(data[: _PREFIX.size])
@@ -76,11 +83,12 @@ def _split(data: memoryview) -> tuple[FilterHeader, memoryview]:
         raise StrictJsonError(f"format {format_id}, this version reads format {FORMAT}")
     if length > MAX_HEADER_BYTES or _PREFIX.size + length > len(data):
         raise StrictJsonError("the header is longer than it may be")
-    text, body = bytes(data[_PREFIX.size : _PREFIX.size + length]), data[_PREFIX.size + length :]
+    text, rest = bytes(data[_PREFIX.size : _PREFIX.size + length]), data[_PREFIX.size + length :]
     header = _header(Fields(parse_object(text, max_bytes=MAX_HEADER_BYTES), "header"))
-    if len(body) != header.body_length:
-        raise StrictJsonError(f"the body has {len(body)} bytes, the header says {header.body_length}")
-    return header, body
+    promised = header.body_length + header.sizes_length
+    if len(rest) != promised:
+        raise StrictJsonError(f"body and sizes have {len(rest)} bytes, the header says {promised}")
+    return header, rest[: header.body_length], rest[header.body_length :]
 
 
 def _header(fields: Fields) -> FilterHeader:
@@ -94,6 +102,8 @@ def _header(fields: Fields) -> FilterHeader:
         error_rate=fields.number("error_rate", low=MIN_ERROR_RATE, high=MAX_ERROR_RATE),
         body_length=fields.integer("body_length", low=BLOOM_HEADER.size + 1, high=MAX_BODY_BYTES),
         body_blake3=fields.hex("body_blake3", digits=64),
+        sizes_length=0 if fields.is_null("sizes_length") else fields.integer("sizes_length", low=8, high=8 * MAX_ENTRIES),
+        sizes_blake3="" if fields.is_null("sizes_length") else fields.hex("sizes_blake3", digits=64),
     )
 
 

@@ -42,6 +42,10 @@ class ExactSieve:
         """The digests that the list needs."""
         return tuple(self._digests)
 
+    @property
+    def admits_size(self) -> None:
+        """A plain list does not state sizes."""
+
     def __len__(self) -> int:
         return sum(len(column) for column in self._columns)
 

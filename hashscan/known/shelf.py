@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from hashscan.atomic import fsync_directory, make_private_directory, replace_file, write_bytes
 from hashscan.errors import FilterError
-from hashscan.known.bloom import open_filter
+from hashscan.known.bloom import check_order, open_filter
 from hashscan.known.keys import ProviderKey
 from hashscan.known.sieve import FilterInForce, FilterSieve
 from hashscan.known.trust import LISTS_NAME, MAX_LISTS_BYTES
@@ -99,7 +99,7 @@ class Shelf:
             if length != target.length or hasher.hexdigest() != target.blake3:
                 raise FilterError(f"{target.name} is not the file that the signed metadata describes")
             stream.flush()
-            self._open(target, Path(stream.name))
+            check_order(self._open(target, Path(stream.name)).filter, target.name)
 
     def bring_into_force(self, lists: Lists) -> None:
         """Make ``lists`` the metadata in force, then drop filters that it does not name. Raises `FilterError`."""
@@ -114,9 +114,9 @@ class Shelf:
                 path.unlink(missing_ok=True)
         fsync_directory(self._folder)
 
-    def sieve(self, lists: Lists) -> FilterSieve:
-        """All filters in force, opened and checked. Raises `FilterError`."""
-        return FilterSieve([self._open(target, self._folder / target.name) for target in lists.targets])
+    def sieve(self, lists: Lists, *, by_size: bool = True) -> FilterSieve:
+        """All filters in force, opened and checked; ``by_size`` as in `FilterSieve`. Raises `FilterError`."""
+        return FilterSieve([self._open(target, self._folder / target.name) for target in lists.targets], by_size=by_size)
 
     def _open(self, target: Target, path: Path) -> FilterInForce:
         filter_key = self._key.filter_key(target.list.id, target.list.epoch)

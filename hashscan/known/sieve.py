@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -31,10 +31,11 @@ class FilterInForce:
 
 
 class FilterSieve:
-    """A `ports.Sieve` over the filters in force."""
+    """A `ports.Sieve` over the filters in force. ``by_size`` lets it rule files out by size alone where the lists allow it."""
 
-    def __init__(self, filters: Sequence[FilterInForce]) -> None:
+    def __init__(self, filters: Sequence[FilterInForce], *, by_size: bool = True) -> None:
         self._filters = tuple(filters)
+        self._by_size = by_size
         needed = {algorithm for one in filters for algorithm in one.algorithms}
         self._algorithms = tuple(algorithm for algorithm in Algorithm if algorithm in needed)
 
@@ -42,6 +43,16 @@ class FilterSieve:
     def algorithms(self) -> tuple[Algorithm, ...]:
         """The digests that the lists in force need together."""
         return self._algorithms
+
+    @property
+    def admits_size(self) -> Callable[[int], bool] | None:
+        """Whether a file of that many bytes can be known; None where some list does not state the sizes of all its entries."""
+        sizes = [one.filter.sizes for one in self._filters]
+        if not self._by_size or not sizes or any(one is None for one in sizes):
+            return None
+        if len(sizes) == 1 and sizes[0] is not None:
+            return sizes[0].__contains__
+        return lambda size: any(one is not None and size in one for one in sizes)
 
     def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> list[int]:
         """Rows that a filter contains: its first slices are asked for all rows, pybloom itself for what is left (one in 16).

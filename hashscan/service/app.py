@@ -29,7 +29,8 @@ from hashscan.service.store import Store, checked_store, is_busy
 from hashscan.service.tables import ServiceRow
 from hashscan.strict_json import StrictJsonError
 
-BUSY_RETRY_SECONDS = 10
+BUSY_SECONDS = 5.0  # a request waits that long for a writer
+BUSY_RETRY_SECONDS = 10  # and is then told to come back after that long
 _MAX_MESSAGE = 300  # characters of an error message; parts of a request may be quoted in it
 
 _SECURITY_HEADERS = [
@@ -168,12 +169,12 @@ def _sealed(service: Served, payload: bytes, payload_type: str) -> Response:
     return Response(service.key.seal(payload, payload_type), media_type="application/json")
 
 
-def create_app(data: Path, *, now: Callable[[], float] = time.time) -> FastAPI:
+def create_app(data: Path, *, now: Callable[[], float] = time.time, busy_seconds: float = BUSY_SECONDS) -> FastAPI:
     """The service in ``data`` as an ASGI app; the database is closed when its lifespan ends.
 
     Raises `UsageError` where there is no service or its key is missing.
     """
-    store = checked_store(data)
+    store = checked_store(data, busy_seconds=busy_seconds)
     try:
         state = Served(store, store.signing_key(), now)
     except BaseException:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from blake3 import blake3
@@ -23,6 +24,7 @@ from hashscan.errors import FilterError, LockedError, UsageError
 from hashscan.known import bloom, selftest
 from hashscan.known.container import MAX_ERROR_RATE, MIN_ERROR_RATE, FilterHeader
 from hashscan.known.keys import ProviderKey, token
+from hashscan.known.sizes import encode_sizes
 from hashscan.model import Algorithm, ListRef, Standing
 from hashscan.service.store import Store
 from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList, Phase, Provider, Publication
@@ -56,6 +58,7 @@ class _Content:
     algorithms: tuple[Algorithm, ...]
     entries: int
     capacity: int
+    all_sized: bool
 
 
 def publish(store: Store, list_name: str | None = None, *, error_rate: float = 1e-6) -> list[Published]:
@@ -128,14 +131,16 @@ def _publish_one(
             body_blake3=body_blake3,
         )
 
+    sizes = _sizes(session.connection(), content, key)
+
     def build(capacity: int) -> bytes:
         tokens = _tokens(session.connection(), content, key)
-        return bloom.build(header, key, tokens, capacity=capacity, error_rate=error_rate)
+        return bloom.build(header, key, tokens, capacity=capacity, error_rate=error_rate, sizes=sizes)
 
     folder = store.folder.published(provider.name)
     make_private_directory(folder)
     path = folder / f"{ref.id}-{ref.version}-{ref.epoch}.filter"
-    data, count = _write_checked(path, ref, key, build, content.capacity)
+    data, count = write_checked(path, ref, key, build, content.capacity)
     publication = Publication(
         provider_id=provider.id,
         list_id=one.id,
@@ -152,7 +157,7 @@ def _publish_one(
     return publication, Published(provider.name, ref, len(data), seconds, content.entries, count)
 
 
-def _write_checked(path: Path, ref: ListRef, key: bytes, build: Callable[[int], bytes], capacity: int) -> tuple[bytes, int]:
+def write_checked(path: Path, ref: ListRef, key: bytes, build: Callable[[int], bytes], capacity: int) -> tuple[bytes, int]:
     """Write a filter that an agent will accept; return its bytes and the number of its tokens.
 
     At 1e-6 one filter in some 30,000 contains a trivial file or a random token by chance, and agents would refuse it. Another
@@ -162,7 +167,9 @@ def _write_checked(path: Path, ref: ListRef, key: bytes, build: Callable[[int], 
         data = build(capacity + attempt * (capacity // 100 + 1))
         write_bytes(path, data)
         try:
-            return data, len(bloom.open_filter(path, ref, key))
+            opened = bloom.open_filter(path, ref, key)
+            bloom.check_order(opened, path.name)
+            return data, len(opened)
         except FilterError:
             path.unlink()
             if attempt == _TRIES - 1:
@@ -174,11 +181,21 @@ def _content(connection: Connection, list_id: int) -> _Content:
     """What of the list is in force. The self-test entry's algorithms do not count: each costs agents a hash of every file."""
     in_force = (Entry.list_id == list_id) & Entry.standing.in_(IN_FORCE)
     columns = [func.count(digest) for digest, _ in DIGEST_COLUMNS.values()]
-    counted = connection.execute(select(func.count(), *columns).where(in_force)).one()
-    entries, by_algorithm = counted[0], dict(zip(Algorithm, counted[1:], strict=True))
+    entries, sized, *counted = connection.execute(select(func.count(), func.count(Entry.size), *columns).where(in_force)).one()
+    by_algorithm = dict(zip(Algorithm, counted, strict=True))
     algorithms = tuple(a for a in Algorithm if by_algorithm[a]) or (EMPTY_LIST_ALGORITHM,)
     # Equal digests of two entries count twice here and are one token; a little room does no harm.
-    return _Content(list_id, algorithms, entries + 1, sum(by_algorithm.values()) + len(algorithms))
+    return _Content(list_id, algorithms, entries + 1, sum(by_algorithm.values()) + len(algorithms), sized == entries)
+
+
+def _sizes(connection: Connection, content: _Content, key: bytes) -> bytes:
+    """The size section, where every entry in force has a size; else nothing, and agents read files of every size."""
+    if not content.all_sized:
+        return b""
+    in_force = (Entry.list_id == content.list_id) & Entry.standing.in_(IN_FORCE)
+    query = select(Entry.size).where(in_force).distinct().execution_options(yield_per=_ROWS_AT_ONCE)
+    known = (size for size in connection.scalars(query) if size is not None)
+    return encode_sizes(key, chain([len(selftest.CONTENT)], known))
 
 
 def _tokens(connection: Connection, content: _Content, key: bytes) -> Iterator[str]:

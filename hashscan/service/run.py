@@ -78,12 +78,15 @@ def serve(data: Path, *, host: str, port: int, ready: Callable[[str], None] | No
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65_535:
+        raise UsageError(f"cannot listen on port {port}: it is not from 0 to 65535")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot listen on {host}, port {port}: {reason}", hint="is another service on that port?") from None
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host}, port {port}: {error.strerror}", hint="is another service on that port?"
+        ) from None
 
 
 def _url(host: str, port: int) -> str:

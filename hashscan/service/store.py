@@ -65,6 +65,7 @@ class Store:
     def writing(self) -> Iterator[Session]:
         """A session that holds the write lock from its start; commits when the block ends well, else changes nothing."""
         with Session(self._writer) as session, session.begin():
+            session.connection()  # a session begins with its first statement otherwise
             yield session
 
     def signing_key(self) -> SigningKey:

@@ -160,7 +160,7 @@ def test_excluded_paths_are_counted_and_not_entered(make: Make, tmp_path: Path) 
 
 def test_roots_may_be_files_links_and_overlap(make: Make, tmp_path: Path) -> None:
     grow(tmp_path, 40)
-    below = sorted(path for path in tmp_path.iterdir() if path.is_dir())[0]
+    below = min(path for path in tmp_path.iterdir() if path.is_dir())
     link = tmp_path.with_name(tmp_path.name + "-link")
     link.symlink_to(tmp_path)
     alone = tmp_path.with_name(tmp_path.name + "-file")

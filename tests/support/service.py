@@ -134,7 +134,7 @@ class Client:
 @contextmanager
 def asking(data: Path, agent: Agent | None, now: Clock | None = None) -> Iterator[Client]:
     """The app of ``data`` for the time of the block."""
-    app = create_app(data, now=now or Clock())
+    app = create_app(data, now=now or Clock(), busy_seconds=0.1)
     try:
         yield Client(app, agent)
     finally:

@@ -12,7 +12,18 @@ from pathlib import Path
 
 from hashscan.model import Candidate, Reason, Sifted, Skipped
 
-HOSTILE_NAMES = [b"new\nline", b"\xff\xfe not utf-8", b"\x1b[31m", b" ", b"-rf", b"\\", b"a" * 255, b"\xe2\x80\xaertl", b"...", b"*"]
+HOSTILE_NAMES = [
+    b"new\nline",
+    b"\xff\xfe not utf-8",
+    b"\x1b[31m",
+    b" ",
+    b"-rf",
+    b"\\",
+    b"a" * 255,
+    b"\xe2\x80\xaertl",
+    b"...",
+    b"*",
+]
 
 
 @dataclass
@@ -120,7 +131,7 @@ def chain(root: Path, depth: int, name: bytes, *, siblings: bool) -> int:
 def children() -> list[int]:
     """The pids of this process's children that are no zombies."""
     listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [int(pid) for pid in listed if _state(int(pid)) not in "Z"]
+    return [int(pid) for pid in listed if _state(int(pid)) != "Z"]
 
 
 def _state(pid: int) -> str:

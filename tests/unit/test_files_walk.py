@@ -94,7 +94,9 @@ def test_a_mirror_follows_every_change(seed: int) -> None:
 
 
 def test_packed_frames_of_one_directory_share_it() -> None:
-    stack = Stack([(Kind.DIRECTORIES, 0, b"a/b", 1, 2, b"x"), (Kind.FILES, 0, b"", 1, 2, b"f"), (Kind.FILES, 0, b"c", 1, 3, b"g")])
+    stack = Stack(
+        [(Kind.DIRECTORIES, 0, b"a/b", 1, 2, b"x"), (Kind.FILES, 0, b"", 1, 2, b"f"), (Kind.FILES, 0, b"c", 1, 3, b"g")]
+    )
     first, second, third = (frame.node for frame in stack.frames)
     assert first is second
     assert third is not None

@@ -105,7 +105,9 @@ def test_a_ledger_loses_nothing_in_any_history() -> None:
                     worker.load(handover[0], careful=handover[1])
             else:
                 steps = rnd.randrange(1, 6)
-                worker.advance(0.0 if steps == 1 else time.monotonic() + 1, lambda steps=steps: rnd.random() < 1 / steps)
+                worker.advance(
+                    0.0 if steps == 1 else time.monotonic() + 1, lambda steps=steps, rnd=rnd: rnd.random() < 1 / steps
+                )
                 if rnd.random() < 0.7:
                     commit = worker.commit(give=rnd.random() < 0.3)
                     gifts += bool(commit.given)

@@ -6,7 +6,8 @@ import io
 import tracemalloc
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hashscan.known.hash_list import BadLine, ParsedDigest, parse_line, read_lines, read_list
 from hashscan.model import Algorithm

@@ -1,0 +1,39 @@
+"""The OpenAPI document that is checked in is the one that the code makes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from hashscan.service.openapi import openapi_document
+
+CHECKED_IN = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
+
+
+def test_the_document_is_current() -> None:
+    assert openapi_document() == CHECKED_IN.read_text(), "run: python -m hashscan.service.openapi > docs/openapi.json"
+
+
+def test_the_document_names_every_door_and_every_status_of_the_protocol() -> None:
+    paths = json.loads(openapi_document())["paths"]
+    said = {(path, method): set(one["responses"]) for path, methods in paths.items() for method, one in methods.items()}
+    agents = {"200", "401", "403", "503"}
+    assert said == {
+        ("/v1/confirm", "post"): agents | {"409", "413", "422"},
+        ("/v1/outcomes", "post"): agents | {"413", "422"},
+        ("/v1/files/lists.json", "get"): agents | {"404"},
+        ("/v1/files/{name}", "get"): agents | {"404", "422"},
+        ("/health", "get"): {"200"},
+        ("/ready", "get"): {"200", "503"},
+    }
+    for path, methods in paths.items():
+        for one in methods.values():
+            assert ("security" in one) == path.startswith("/v1/")
+
+
+def test_the_generator_writes_it() -> None:
+    root = CHECKED_IN.parents[1]
+    done = subprocess.run([sys.executable, "-m", "hashscan.service.openapi"], cwd=root, capture_output=True, check=True)
+    assert done.stdout == CHECKED_IN.read_bytes()

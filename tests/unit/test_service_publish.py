@@ -1,0 +1,195 @@
+"""Filters go out: opened as an agent opens them, versions that only grow, old files that go."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from hashscan.errors import FilterError, LockedError, UsageError
+from hashscan.known import bloom, selftest
+from hashscan.known.container import FilterHeader
+from hashscan.known.keys import token
+from hashscan.model import Algorithm, ListRef
+from hashscan.service import admin, publishing
+from hashscan.service.store import open_store
+from hashscan.service.tables import Phase
+from tests.support.service import LIST, Agent, digest, enrol, load, make, md5, sha1
+
+
+def filter_of(data: Path, agent: Agent, version: int = 1, list_id: str = LIST) -> bloom.Bloom:
+    path = data / "published" / agent.name / f"{list_id}-{version}-1.filter"
+    return bloom.open_filter(path, ListRef(list_id, version, 1), agent.key.filter_key(list_id, 1))
+
+
+def holds(data: Path, agent: Agent, algorithm: Algorithm, value: str, version: int = 1) -> bool:
+    key = agent.key.filter_key(LIST, 1)
+    return token(key, algorithm, bytes.fromhex(value)) in filter_of(data, agent, version)
+
+
+def test_a_filter_holds_every_digest_in_force(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    names = [str(number) for number in range(500)]
+    load(data, "md5,sha1\n" + "\n".join(f"{md5(name)},{sha1(name)}" for name in names))
+    (one,) = admin.publish(data)
+    assert (one.provider, one.list, one.entries, one.tokens) == ("acme", ListRef(LIST, 1, 1), 501, 1002 + bloom.CANARIES)
+    opened = filter_of(data, agent)
+    assert opened.header.algorithms == (Algorithm.MD5, Algorithm.SHA1)
+    assert (opened.header.entries, opened.header.tokens, opened.header.provider) == (501, one.tokens, "acme")
+    for name in names:
+        assert holds(data, agent, Algorithm.MD5, md5(name))
+        assert holds(data, agent, Algorithm.SHA1, sha1(name))
+    assert holds(data, agent, Algorithm.SHA1, selftest.digests()[Algorithm.SHA1])
+    assert not holds(data, agent, Algorithm.SHA1, sha1("not on the list"))
+
+
+def test_withdrawn_entries_leave_with_the_next_version_and_disputed_ones_stay(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    load(data, "\n".join(sha1(name) for name in "abc"))
+    admin.publish(data)
+    admin.withdraw(data, LIST, sha1("a"), "a stock image")
+    admin.dispute(data, LIST, sha1("b"), "somebody objects")
+    (one,) = admin.publish(data)
+    assert one.list.version == 2
+    assert one.entries == 3
+    assert [holds(data, agent, Algorithm.SHA1, sha1(name)) for name in "abc"] == [True, True, True]
+    assert [holds(data, agent, Algorithm.SHA1, sha1(name), version=2) for name in "abc"] == [False, True, True]
+
+
+def test_an_empty_list_still_carries_the_self_test(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    load(data, sha1("a"))
+    admin.withdraw(data, LIST, sha1("a"), "the only one")
+    (one,) = admin.publish(data)
+    assert (one.entries, one.tokens) == (1, 1 + bloom.CANARIES)
+    assert filter_of(data, agent).header.algorithms == (Algorithm.SHA256,)
+
+
+def test_a_digest_of_two_entries_is_one_token(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    enrol(data)
+    load(data, f"md5,sha1\n{md5('a')},{sha1('a')}\n{md5('a')},{sha1('b')}\n")
+    (one,) = admin.publish(data)
+    assert one.entries == 3
+    assert one.tokens == 1 + 2 + 2 + bloom.CANARIES
+
+
+def test_all_four_algorithms(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    load(data, "md5,sha1,sha256,blake3\n" + ",".join(digest(algorithm, "a") for algorithm in Algorithm))
+    admin.publish(data)
+    assert filter_of(data, agent).header.algorithms == tuple(Algorithm)
+    assert all(holds(data, agent, algorithm, digest(algorithm, "a")) for algorithm in Algorithm)
+
+
+def test_each_provider_gets_its_own_and_the_suspended_none(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    acme, other, _ = enrol(data, "acme"), enrol(data, "other", Phase.TRIAL), enrol(data, "bad", Phase.SUSPENDED)
+    load(data, sha1("a"))
+    load(data, sha1("b"), list_id="second")
+    done = admin.publish(data)
+    assert [(one.provider, one.list.id) for one in done] == [
+        ("acme", LIST),
+        ("other", LIST),
+        ("acme", "second"),
+        ("other", "second"),
+    ]
+    assert not (data / "published" / "bad").exists()
+    path = data / "published" / "acme" / "police-1-1.filter"
+    with pytest.raises(FilterError, match="canaries"):
+        bloom.open_filter(path, ListRef(LIST, 1, 1), other.key.filter_key(LIST, 1))
+    assert holds(data, acme, Algorithm.SHA1, sha1("a"))
+
+
+def test_versions_grow_and_the_newest_two_files_stay(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    enrol(data)
+    load(data, sha1("a"))
+    load(data, sha1("a"), list_id="quiet")
+    admin.publish(data)
+    for version in (2, 3, 4):
+        (one,) = admin.publish(data, list_id=LIST)
+        assert one.list.version == version
+    names = sorted(path.name for path in (data / "published" / "acme").iterdir())
+    assert names == ["police-3-1.filter", "police-4-1.filter", "quiet-1-1.filter"]
+    with open_store(data) as store, store.reading() as session:
+        rows = session.connection().exec_driver_sql("SELECT file_name, length, blake3 FROM publication").all()
+    assert len(rows) == 5
+    content = (data / "published" / "acme" / "police-4-1.filter").read_bytes()
+    assert ("police-4-1.filter", len(content), blake3(content).hexdigest()) in [tuple(row) for row in rows]
+
+
+def test_a_torn_file_of_an_earlier_attempt_is_replaced(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    load(data, sha1("a"))
+    folder = data / "published" / "acme"
+    folder.mkdir(parents=True)
+    (folder / "police-1-1.filter").write_bytes(b"torn")
+    admin.publish(data)
+    assert holds(data, agent, Algorithm.SHA1, sha1("a"))
+
+
+def test_what_cannot_be_published_is_said(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    with pytest.raises(UsageError, match="no hash list"):
+        admin.publish(data)
+    load(data, sha1("a"))
+    with pytest.raises(UsageError, match="no provider"):
+        admin.publish(data)
+    enrol(data)
+    with pytest.raises(UsageError, match="no list 'other'"):
+        admin.publish(data, list_id="other")
+    for error_rate in (0.0, 1.0, 0.01):
+        with pytest.raises(UsageError, match="error rate"):
+            admin.publish(data, error_rate=error_rate)
+    with (data / "publish.lock").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(LockedError):
+            admin.publish(data)
+    assert admin.stats(data).lists[0].version == 0
+
+
+def test_the_error_rate_is_kept(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    load(data, "\n".join(sha1(str(number)) for number in range(2000)))
+    sizes = [admin.publish(data, error_rate=rate)[0].length for rate in (1e-3, 1e-9)]
+    assert sizes[1] > 2 * sizes[0]
+    assert filter_of(data, agent, version=2).header.error_rate == 1e-9
+
+
+class _Unlucky:
+    """A builder whose first filters contain the empty file, as happens by chance about once in 30,000."""
+
+    def __init__(self, key: bytes, ref: ListRef, unlucky: int) -> None:
+        self.capacities: list[int] = []
+        self._key, self._ref, self._unlucky = key, ref, unlucky
+
+    def __call__(self, capacity: int) -> bytes:
+        self.capacities.append(capacity)
+        contents = [selftest.CONTENT] + ([b""] if len(self.capacities) <= self._unlucky else [])
+        tokens = [token(self._key, Algorithm.SHA1, selftest.digest(Algorithm.SHA1, one)) for one in contents]
+
+        def header(count: int, length: int, checksum: str) -> FilterHeader:
+            return FilterHeader(self._ref, "acme", (Algorithm.SHA1,), 1.0, 1, count, 1e-6, length, checksum)
+
+        return bloom.build(header, self._key, tokens, capacity=capacity, error_rate=1e-6)
+
+
+def test_an_unlucky_filter_is_built_anew_and_a_wrong_one_is_not_published(tmp_path: Path) -> None:
+    key, ref, path = b"k" * 32, ListRef(LIST, 1, 1), tmp_path / "f.filter"
+    builder = _Unlucky(key, ref, unlucky=2)
+    data, count = publishing.write_checked(path, ref, key, builder, 200)
+    assert builder.capacities == [200, 203, 206]
+    assert path.read_bytes() == data
+    assert count == 1 + bloom.CANARIES
+    with pytest.raises(FilterError, match="trivial"):
+        publishing.write_checked(path, ref, key, _Unlucky(key, ref, unlucky=99), 200)
+    assert not path.exists()

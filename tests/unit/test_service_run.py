@@ -1,0 +1,146 @@
+"""The process that answers agents: it starts, tells where, ends in order, and an agent's own code believes it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hashscan.central.client import HttpService, Link
+from hashscan.errors import HashscanError, RefusedError, UsageError
+from hashscan.known import verdicts
+from hashscan.known.trust import PinnedTrust
+from hashscan.model import Action, Algorithm, ListRef, Outcome, Standing
+from hashscan.ports import Question
+from hashscan.service import admin
+from hashscan.service.embedded import start_embedded
+from hashscan.service.run import serve
+from tests.support.service import LIST, NONCE, Agent, asking, enrol, load, make, sha1
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def served(tmp_path: Path) -> tuple[Path, Agent]:
+    data = make(tmp_path)
+    agent = enrol(data)
+    load(data, sha1("a"))
+    admin.publish(data)
+    return data, agent
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_an_agents_own_code_asks_and_believes(tmp_path: Path) -> None:
+    data, agent = served(tmp_path)
+    trust = PinnedTrust(agent.public_key, "acme")
+    with start_embedded(data) as running:
+        service = HttpService(Link(running.url, agent.api_key))
+        try:
+            asked = Question(
+                ListRef(LIST, 1, 1), NONCE, (({Algorithm.SHA1: sha1("a")[:8]}, 10), ({Algorithm.SHA1: "00000000"}, 10))
+            )
+            envelope = service.confirm(asked)
+            verdict = verdicts.open_verdict(trust, envelope, verdicts.Asked(asked, "acme", time.time()))
+            assert [len(entries) for entries in verdict.answers] == [1, 0]
+            assert verdict.answers[0][0].standing is Standing.ACTIVE
+            done = Outcome("o_1", verdict.answers[0][0].entry, LIST, verdict.id, Action.REPORTED, 1.0, 2.0)
+            (receipt,) = verdicts.open_receipts(trust, service.report_outcomes([done]), "acme")
+            assert receipt.outcome_id == "o_1"
+            admin.publish(data)  # while it serves
+        finally:
+            service.close()
+        refused = HttpService(Link(running.url, "hsk_" + "x" * 43))
+        try:
+            with pytest.raises(RefusedError):
+                refused.confirm(asked)
+        finally:
+            refused.close()
+    assert gone(running.pid)
+    with asking(data, agent) as client:
+        lists = trust.reopen(client.get("/v1/files/lists.json").content)
+    assert [target.list for target in lists.targets] == [ListRef(LIST, 2, 1)]
+    assert dict(admin.stats(data).providers[0].outcomes) == {"reported": 1}
+
+
+def test_an_embedded_service_ends_with_its_block_also_by_an_error(tmp_path: Path) -> None:
+    data, _ = served(tmp_path)
+    pids: list[int] = []
+
+    def fail_inside() -> None:
+        with start_embedded(data) as running:
+            pids.append(running.pid)
+            raise KeyError(running.url)
+
+    with pytest.raises(KeyError, match="http://127.0.0.1:"):
+        fail_inside()
+    assert gone(*pids)
+
+
+def test_an_embedded_service_that_does_not_start_says_why(tmp_path: Path) -> None:
+    with pytest.raises(HashscanError, match="did not start: there is no service"), start_embedded(tmp_path):
+        pytest.fail("it started")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    data, _ = served(tmp_path)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "hashscan.service.run", str(data)], cwd=ROOT,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        line = child.stdout.readline()
+        try:
+            assert line.startswith(b"ready http://127.0.0.1:")
+            child.send_signal(number)
+            assert child.wait(15) == 0
+            assert child.stderr.read() == b""
+        finally:
+            child.kill()
+
+
+def test_the_command_needs_its_argument() -> None:
+    done = subprocess.run([sys.executable, "-m", "hashscan.service.run"], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"usage" in done.stderr
+
+
+def test_serve_returns_and_gives_the_signals_back(tmp_path: Path) -> None:
+    data, _ = served(tmp_path)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    told: list[str] = []
+
+    def ready(url: str) -> None:
+        told.append(url)
+        port = int(url.rpartition(":")[2])
+        with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=5)):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    serve(data, host="127.0.0.1", port=0, ready=ready)
+    assert len(told) == 1
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_an_address_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    data, _ = served(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(UsageError, match="cannot listen"):
+        serve(data, host="127.0.0.1", port=other.getsockname()[1])
+    with pytest.raises(UsageError, match="cannot listen"):
+        serve(data, host="127.0.0.1", port=99_999)
+    with pytest.raises(UsageError, match="no service"):
+        serve(tmp_path, host="127.0.0.1", port=0)
