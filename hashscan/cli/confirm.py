@@ -7,6 +7,7 @@ import time
 import click
 
 from hashscan.cli import wiring
+from hashscan.cli.stopping import Stop
 from hashscan.jobs.conclude import ActTools
 from hashscan.jobs.confirm import confirm_waiting
 from hashscan.jobs.outcomes import tell_outcomes
@@ -25,16 +26,15 @@ def command(ctx: click.Context, *, quarantine: bool | None, as_json: bool, quiet
     with wiring.conversation(wiring.Talk(json=as_json, quiet=quiet)) as (reporter, stack):
         settings = wiring.settings(ctx.obj, {"quarantine.enabled": quarantine})
         stack.enter_context(wiring.lock(settings))
-        return _confirm(wiring.service_plan(settings, stack, dry_run=False), reporter)
+        return _confirm(wiring.service_plan(settings, stack, dry_run=False), reporter, Stop(stack))
 
 
-def _confirm(plan: wiring.Plan, reporter: Reporter) -> int:
+def _confirm(plan: wiring.Plan, reporter: Reporter, stop: Stop) -> int:
     started = time.time()
-    wiring.recover(plan, reporter)
-    tally = Tally()
-    confirm_waiting(ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter), plan.sieve, tally)
-    if plan.tell is not None:
+    tally = Tally(unsettled_cases=wiring.recover(plan, reporter))
+    confirm_waiting(ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, stop), plan.sieve, tally)
+    if plan.tell is not None and not tally.stopped:
         tell_outcomes(plan.tell)
     tally.refused = plan.confirmer.refusal is not None
-    reporter.tell(events.summary(tally, complete=True, seconds=time.time() - started))
+    reporter.tell(events.summary(tally, complete=not tally.stopped, seconds=time.time() - started))
     return tally.exit_code

@@ -101,14 +101,31 @@ def _fail(message: str, hint: str, code: ExitCode) -> int:
 
 def main() -> None:
     """The console script."""
+    _standard_streams()
     code = run(sys.argv[1:])
     try:
-        sys.stdout.flush()
+        if not sys.stdout.closed:
+            sys.stdout.flush()
     except OSError:
         # The reader is gone: point stdout elsewhere, or the interpreter's own last flush turns the exit code into 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = code or int(ExitCode.INCOMPLETE)
     sys.exit(code)
+
+
+def _standard_streams() -> None:
+    """Started with closed descriptors (``>&-``), the state's own files would get the numbers 0 to 2, and messages go into them.
+
+    What is written to a closed stdout is an error as on a full disk; stderr and stdin are simply empty.
+    """
+    for number, path in enumerate((os.devnull, "/dev/full", os.devnull)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(path, os.O_RDWR)  # the lowest free number, which is this one
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for the life of the process
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
 from hashscan.cli import wiring
+from hashscan.cli.stopping import Stop
 from hashscan.errors import ExitCode, UsageError
-from hashscan.jobs.conclude import ActTools
+from hashscan.jobs.conclude import ActTools, never
 from hashscan.jobs.outcomes import tell_outcomes
 from hashscan.jobs.scan import ScanTools, scan
 from hashscan.jobs.selftest import require_self_test
@@ -27,6 +26,7 @@ from hashscan.report.tally import Tally
 from hashscan.settings import Settings
 
 _MAX_LISTED = 1_000_000  # paths from --files-from
+_MAX_LISTED_BYTES = 1 << 28
 
 
 @click.command(name="scan")
@@ -56,49 +56,28 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         roots = wiring.absolute([*options["paths"], *_listed(options["files_from"], null=options["null"])])
         if not roots:
             raise UsageError("nothing to scan", hint="name at least one PATH")
-        code = _scan(settings, roots, options, _Run(reporter, stack))
+        wiring.refuse_own(settings, roots)
+        code = _scan(settings, roots, options, _Run(reporter, stack, time.time()))
     return _mapped(code, options["exit_code"])
 
 
+@dataclass(frozen=True, slots=True)
 class _Run:
-    """What one run of the command holds: its sinks, what to close, and whether somebody asked it to stop."""
+    """What one run of the command holds: its sinks, what to close at its end, and when it began."""
 
-    def __init__(self, reporter: Reporter, stack: ExitStack) -> None:
-        self.reporter = reporter
-        self.stack = stack
-        self.started = time.time()
-        self._stop = False
-
-    def asked_to_stop(self) -> bool:
-        """Whether SIGINT or SIGTERM came."""
-        return self._stop
-
-    def listen(self) -> None:
-        """From now on a first SIGINT or SIGTERM ends the run after the case in hand, a second SIGINT at once."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = signal.signal(number, self._heard)
-            self.stack.callback(signal.signal, number, before)
-
-    def _heard(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal interface
-        if self._stop and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self._stop = True
+    reporter: Reporter
+    stack: ExitStack
+    started: float
 
 
 def _scan(settings: Settings, roots: list[bytes], options: dict[str, Any], run: _Run) -> ExitCode:
-    if options["known"]:
-        plan = wiring.audit_plan(options["known"])
-    else:
-        run.stack.enter_context(wiring.lock(settings))
-        plan = wiring.service_plan(settings, run.stack, dry_run=options["dry_run"])
-        require_self_test(plan.sieve)
-    wiring.recover(plan, run.reporter)
+    stop = Stop(run.stack)
+    plan = _plan(settings, options, run)
     run.reporter.tell(events.scan_start(roots, plan.mode, _list_refs(plan), {"jobs": settings.scan.jobs, "stale": plan.stale}))
-    tally = Tally()
-    run.listen()
-    act = ActTools(plan.confirmer, plan.memory, plan.quarantine, run.reporter)
-    tools = ScanTools(wiring.engine(settings), plan.sieve, act, time.monotonic, run.asked_to_stop)
-    scan(tools, roots, tally)
+    tally = Tally(unsettled_cases=wiring.recover(plan, run.reporter))
+    # An audit cannot ask again later, so that it reports what it has found even when it is stopped.
+    act = ActTools(plan.confirmer, plan.memory, plan.quarantine, run.reporter, stop if plan.lists else never)
+    scan(ScanTools(wiring.engine(settings), plan.sieve, act, time.monotonic, stop), roots, tally)
     if plan.tell is not None and not tally.stopped:
         tell_outcomes(plan.tell)
     tally.refused = plan.confirmer.refusal is not None
@@ -107,6 +86,18 @@ def _scan(settings: Settings, roots: list[bytes], options: dict[str, Any], run: 
         record_run(settings.state_dir, tally, complete=complete, started=run.started)
     run.reporter.tell(events.summary(tally, complete=complete, seconds=time.time() - run.started))
     return tally.exit_code
+
+
+def _plan(settings: Settings, options: dict[str, Any], run: _Run) -> wiring.Plan:
+    """What the scan works with, after everything that must hold before it was checked."""
+    if options["known"]:
+        if options["quarantine"]:
+            raise UsageError("an audit against a plain list never moves files", hint="leave --quarantine or --known out")
+        return wiring.audit_plan(options["known"])
+    run.stack.enter_context(wiring.lock(settings))
+    plan = wiring.service_plan(settings, run.stack, dry_run=options["dry_run"])
+    require_self_test(plan.sieve)
+    return plan
 
 
 def _list_refs(plan: wiring.Plan) -> list[ListRef]:
@@ -122,12 +113,24 @@ def _listed(source: str | None, *, null: bool) -> list[bytes]:
     """The paths in ``source``. Raises `UsageError`."""
     if source is None:
         return []
-    reader: Callable[[], bytes] = sys.stdin.buffer.read if source == "-" else Path(source).read_bytes
     try:
-        data = reader()
+        if source == "-":
+            data = _all_of(sys.stdin.buffer, "stdin")
+        else:
+            with Path(source).open("rb") as stream:
+                data = _all_of(stream, source)
     except OSError as error:
         raise UsageError(f"cannot read the paths in {source}: {error.strerror}") from None
     paths = [path for path in data.split(b"\0" if null else b"\n") if path]
     if len(paths) > _MAX_LISTED:
         raise UsageError(f"{source} lists more than {_MAX_LISTED} paths", hint="scan their directory, or split the list")
+    if any(b"\0" in path for path in paths):
+        raise UsageError(f"a path in {source} holds a NUL byte", hint="with -0, paths end with NUL bytes")
     return paths
+
+
+def _all_of(stream: BinaryIO, name: str) -> bytes:
+    data = stream.read(_MAX_LISTED_BYTES + 1)
+    if len(data) > _MAX_LISTED_BYTES:
+        raise UsageError(f"{name} is longer than {_MAX_LISTED_BYTES} bytes", hint="scan their directory, or split the list")
+    return data

@@ -25,12 +25,11 @@ from hashscan.known.exact import load_local_list
 from hashscan.known.keys import ProviderKey
 from hashscan.known.shelf import Shelf
 from hashscan.known.trust import PinnedTrust
-from hashscan.model import Event
 from hashscan.ports import Confirmer, Engine, Lists, Memory, Quarantine, Reporter, Sieve
 from hashscan.quarantine.lock import RunLock
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.report_only import ReportOnly
-from hashscan.quarantine.vault import HOLDING_NAME, Vault
+from hashscan.quarantine.vault import HOLDING_NAME, Recovered, Vault
 from hashscan.report import events
 from hashscan.report.console import open_console
 from hashscan.report.fan import Except, Reporters
@@ -170,17 +169,44 @@ def small_engine(chosen: Settings) -> Engine:
     return InProcessEngine(_walk_options(chosen))
 
 
-def _walk_options(chosen: Settings) -> WalkOptions:
+def _own_directories(chosen: Settings) -> frozenset[tuple[int, int]]:
+    """Device and inode of the folders that a walk leaves out: ours, and private.
+
+    One that others can enter is no place of ours, but a mistake in the configuration (``state = "/srv"``) that would hide
+    everything in it from the scan.
+    """
     own = set(vault(chosen, "").own_directories())
     for folder in (chosen.state_dir, chosen.vault_dir, chosen.run_dir):
         try:
             status = folder.stat()
         except OSError:
             continue  # not there, or not ours to look at: then a walk will say so by itself
-        own.add((status.st_dev, status.st_ino))
+        if status.st_uid == os.geteuid() and status.st_mode & 0o077 == 0:
+            own.add((status.st_dev, status.st_ino))
+    return frozenset(own)
+
+
+def refuse_own(chosen: Settings, roots: Sequence[bytes]) -> None:
+    """Nothing at or below our own folders is scanned: evidence would be quarantined again. Raises `UsageError`."""
+    own = _own_directories(chosen)
+    looked_at: set[bytes] = set()
+    for root in roots:
+        here = os.path.realpath(root)
+        while here not in looked_at:
+            looked_at.add(here)
+            with suppress(OSError):  # what is not there, or not reachable, is for the walk to tell
+                status = os.stat(here, follow_symlinks=False)
+                if (status.st_dev, status.st_ino) in own:
+                    raise UsageError(
+                        f"{os.fsdecode(root)!r} belongs to hashscan itself", hint="its own folders are never scanned"
+                    )
+            here = os.path.dirname(here)
+
+
+def _walk_options(chosen: Settings) -> WalkOptions:
     return WalkOptions(
         max_file_bytes=chosen.scan.max_file_size or None,
-        own=frozenset(own),
+        own=_own_directories(chosen),
         own_names=frozenset({HOLDING_NAME}),
         file_deadline=chosen.scan.file_deadline,
     )
@@ -233,9 +259,9 @@ def absolute(paths: Sequence[bytes]) -> list[bytes]:
     return [os.path.abspath(path) for path in paths]
 
 
-def recover(plan: Plan, reports: Reporter) -> None:
-    """Bring what an earlier run left half done to its end, before anything else, and say so."""
-    if plan.vault is None:
-        return
-    for result in plan.vault.recover():
-        reports.tell(Event("recovered", {"case_id": result.case_id, "outcome": str(result.outcome), "detail": result.detail}))
+def recover(plan: Plan, reports: Reporter) -> int:
+    """Bring what an earlier run left half done to its end, before anything else. How many cases need a person."""
+    results = plan.vault.recover() if plan.vault is not None else []
+    for result in results:
+        reports.tell(events.recovered(result.case_id, result.outcome.value, result.detail))
+    return sum(result.outcome in {Recovered.WAITING, Recovered.DAMAGED, Recovered.ORPHAN} for result in results)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hashscan.model import Action, Candidate, Finding, Place, Source
@@ -10,15 +10,23 @@ from hashscan.ports import Confirmer, Memory, Quarantine, Reporter, Ruling
 from hashscan.report import events
 from hashscan.report.tally import Tally
 
+STOPPED = "the run was stopped before this finding was acted upon"
+
+
+def never() -> bool:
+    """Nobody asks such a run to stop."""
+    return False
+
 
 @dataclass(frozen=True, slots=True)
 class ActTools:
-    """The tools between a candidate and its end."""
+    """The tools between a candidate and its end. Once ``stop`` says that the run shall end, no finding is acted upon any more."""
 
     confirmer: Confirmer
     memory: Memory
     quarantine: Quarantine
     reporter: Reporter
+    stop: Callable[[], bool] = never
 
 
 class Deferred:
@@ -36,17 +44,26 @@ class Deferred:
 
 
 def conclude(tools: ActTools, candidates: Sequence[Candidate], tally: Tally) -> list[Ruling]:
-    """Confirm ``candidates`` and do what the answers ask for. Returns the rulings that are pending, not counted yet."""
+    """Confirm ``candidates`` and do what the answers ask for. Returns the rulings that are pending, not counted yet.
+
+    Where the run is asked to stop meanwhile, the findings that are left become pending again.
+    """
     open_questions = [one for one in candidates if not tools.memory.is_cleared(one)]
     tally.cleared += len(candidates) - len(open_questions)
     tools.memory.settle([one for one in candidates if one not in open_questions])
     tools.memory.remember(open_questions)
     rulings = tools.confirmer.confirm(open_questions)
     _cleared(tools, [ruling for ruling in rulings if not ruling.finding and not ruling.pending], tally)
+    pending = [ruling for ruling in rulings if ruling.pending]
     for ruling in rulings:
-        if ruling.finding:
+        if ruling.finding is None:
+            continue
+        if tools.stop():
+            tally.stopped = True
+            pending.append(Ruling(ruling.candidate, pending=STOPPED))
+        else:
             _found(tools, ruling.finding, tally)
-    return [ruling for ruling in rulings if ruling.pending]
+    return pending
 
 
 def _cleared(tools: ActTools, rulings: Sequence[Ruling], tally: Tally) -> None:

@@ -7,11 +7,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from hashscan.central.wire import MAX_ITEMS
-from hashscan.jobs.conclude import ActTools, Deferred, conclude
+from hashscan.jobs.conclude import STOPPED, ActTools, Deferred, conclude, report_pending
 from hashscan.jobs.confirm import confirm_waiting
 from hashscan.jobs.gather import gather
 from hashscan.model import Candidate, Reason
-from hashscan.ports import Engine, Sieve
+from hashscan.ports import Engine, Ruling, Sieve
 from hashscan.report import events
 from hashscan.report.tally import Tally
 
@@ -38,7 +38,17 @@ def scan(tools: ScanTools, roots: Sequence[bytes], tally: Tally) -> None:
     sifted = _walk_hash_sieve(tools, roots, tally)
     for batch in gather(sifted, count=MAX_ITEMS, seconds=GATHER_SECONDS, clock=tools.clock):
         deferred.add(conclude(tools.act, batch, tally))
-    confirm_waiting(tools.act, tools.sieve, tally, deferred)
+    if tally.stopped:
+        _leave(tools.act, deferred, tally)
+    else:
+        confirm_waiting(tools.act, tools.sieve, tally, deferred)
+
+
+def _leave(act: ActTools, deferred: Deferred, tally: Tally) -> None:
+    """A stopped run asks nobody again: what it met and has no answer for stays pending."""
+    for waiting in act.memory.waiting():
+        if waiting.candidate in deferred:
+            report_pending(act, [Ruling(waiting.candidate, pending=waiting.reason or STOPPED)], tally)
 
 
 def _walk_hash_sieve(tools: ScanTools, roots: Sequence[bytes], tally: Tally) -> Iterator[Sequence[Candidate]]:

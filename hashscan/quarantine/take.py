@@ -25,11 +25,12 @@ from hashscan.quarantine.store import CONTENT, CaseStore
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one removal. ``case_id`` is empty where it ended before a case was opened."""
+    """What became of one removal. ``case_id`` is empty where no case was opened; ``gone``: the name was not there."""
 
     action: Action
     case_id: str = ""
     reason: str = ""
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def take(store: CaseStore, removal: Removal, trigger: str) -> Taken:
             with _vault_before_capture(store):
                 record = _intend(store, removal, target, trigger)
         except UnmovedError as error:
-            return Taken(Action.FAILED, reason=str(error))
+            return Taken(Action.FAILED, reason=str(error), gone=isinstance(error.__cause__, FileNotFoundError))
         try:
             record = _copy(store, record, target)
             _capture(store, record, target)

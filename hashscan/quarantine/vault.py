@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hashscan.errors import QuarantineError
-from hashscan.model import Action, Case, CaseState, Finding, Place
+from hashscan.model import Action, Case, CaseState, FileEntry, Finding, Place
 from hashscan.ports import ActionResult
 from hashscan.quarantine import recovery, restore
 from hashscan.quarantine.holding import HOLDING_NAME
@@ -59,9 +59,21 @@ class Vault:
         with self._failures():
             self._store.open()
         taken = take(self._store, permission, self._trigger)
+        if taken.gone and (before := self._taken_before(entry)):
+            return ActionResult(finding, Action.QUARANTINED, before, "taken already, by a run that was cut off")
         if taken.action is Action.QUARANTINED:
             self._taken[entry.place, entry.inode] = taken.case_id
         return ActionResult(finding, taken.action, taken.case_id, taken.reason)
+
+    def _taken_before(self, entry: FileEntry) -> str:
+        """The finished case that holds this very file, or "": a run was killed after taking it and before it was noted."""
+        for case_id in self._store.ids():
+            with suppress(QuarantineError):  # a damaged case is told by `cases` and `recover`
+                record = self._store.read(case_id)
+                same = (record.place, record.file.device, record.file.inode) == (entry.place, entry.device, entry.inode)
+                if same and record.state is CaseState.DONE:
+                    return case_id
+        return ""
 
     def recover(self) -> list[RecoveryResult]:
         """Bring what a crash left half done to its end; to be called before anything else. Raises `QuarantineError`."""

@@ -109,6 +109,7 @@ def summary(tally: Tally, *, complete: bool, seconds: float) -> Event:
         "stopped": tally.stopped,
         "refused": tally.refused,
         "filter_problem": tally.filter_problem,
+        "unsettled_cases": tally.unsettled_cases,
         **_counts(tally),
     }
     return Event("summary", data)
@@ -152,6 +153,11 @@ def case(one: Case) -> Event:
         "reason": printable(one.reason),
     }
     return Event("case", data)
+
+
+def recovered(case_id: str, outcome: str, detail: str) -> Event:
+    """What was done about a case that a killed run had left half done."""
+    return Event("recovered", {"case_id": printable(case_id), "outcome": outcome, "detail": printable(detail)})
 
 
 def status(state: Mapping[str, Json]) -> Event:

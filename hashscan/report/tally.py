@@ -28,7 +28,8 @@ class Tally:
     """Counts of one run. Sizes in bytes. ``findings`` counts files: `found` is called once a file, with its gravest finding.
 
     ``stopped``: a person, a window or a time budget ended the run, it can be resumed. ``refused``: the service refused us.
-    ``filter_problem``: a filter was missing, too old or not to be trusted, so that a list was not applied.
+    ``filter_problem``: a filter was missing, too old or not to be trusted, so that a list was not applied. ``unsettled_cases``:
+    cases of an earlier run that recovery could not bring to an end, so that a person must look.
     """
 
     directories: int = 0
@@ -49,6 +50,7 @@ class Tally:
     stopped: bool = False
     refused: bool = False
     filter_problem: bool = False
+    unsettled_cases: int = 0
     at: bytes = b""
 
     def add(self, sifted: Sifted) -> None:
@@ -118,7 +120,7 @@ class Tally:
     def exit_code(self) -> ExitCode:
         """What the process says at its end, gravest first: 12 > 10 > 20 > 22 > 11 > 4 > 3 > 0."""
         ranked = (
-            (self.held + self.failed > 0, ExitCode.ACTION_FAILED),
+            (self.held + self.failed + self.unsettled_cases > 0, ExitCode.ACTION_FAILED),
             (self.findings > 0, ExitCode.FINDINGS),
             (self.filter_problem, ExitCode.FILTER),
             (self.refused, ExitCode.REFUSED),

@@ -87,7 +87,7 @@ def _sync(data: Data) -> list[Text]:
 def _check(data: Data) -> list[Text]:
     if data.get("candidate"):
         return _line("candidate", "bold yellow", text(data, "path"), list_names(data))
-    return _line("unknown", "green", text(data, "path"))
+    return _line("not known", "green", text(data, "path"))
 
 
 def _case(data: Data) -> list[Text]:
@@ -99,6 +99,13 @@ def _case(data: Data) -> list[Text]:
 def case_with_name(data: Data) -> list[Text]:
     """A case with the name that the file had, for those who asked for it."""
     return [*_case(data), Text(" " * _LABEL_WIDTH + text(data, "path"))]
+
+
+def _recovered(data: Data) -> list[Text]:
+    style = "bold red" if text(data, "outcome") in ("waiting", "damaged", "orphan") else "bold"
+    detail = text(data, "detail")
+    body = f"case {text(data, 'case_id')} of an earlier run: {text(data, 'outcome').replace('_', ' ')}"
+    return _line("recovered", style, body, detail)
 
 
 def _status(data: Data) -> list[Text]:
@@ -156,5 +163,6 @@ _WORDS: Mapping[str, Callable[[Data], list[Text]]] = {
     "sync": _sync,
     "check": _check,
     "case": _case,
+    "recovered": _recovered,
     "status": _status,
 }

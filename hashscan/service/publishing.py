@@ -109,33 +109,43 @@ def _only_publisher(path: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def _publish_one(
-    store: Store, session: Session, one: HashList, provider: Provider, error_rate: float
-) -> tuple[Publication, Published]:
-    started = time.monotonic()
-    created = time.time()
-    ref = ListRef(one.name, one.version + 1, provider.epoch)
-    content = _content(session.connection(), one.id)
-    key = ProviderKey(provider.provider_key).filter_key(one.name, provider.epoch)
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One filter to be made: of which list and state, for whom, with which key and rate, from what."""
 
-    def header(tokens: int, body_length: int, body_blake3: str) -> FilterHeader:
+    list: ListRef
+    provider: str
+    key: bytes
+    error_rate: float
+    content: _Content
+
+    def header(self, tokens: int, body_length: int, body_blake3: str) -> FilterHeader:
+        """The header, once the body is known."""
         return FilterHeader(
-            list=ref,
-            provider=provider.name,
-            algorithms=content.algorithms,
-            created=created,
-            entries=content.entries,
+            list=self.list,
+            provider=self.provider,
+            algorithms=self.content.algorithms,
+            created=time.time(),
+            entries=self.content.entries,
             tokens=tokens,
-            error_rate=error_rate,
+            error_rate=self.error_rate,
             body_length=body_length,
             body_blake3=body_blake3,
         )
 
-    sizes = _sizes(session.connection(), content, key)
+
+def _publish_one(
+    store: Store, session: Session, one: HashList, provider: Provider, error_rate: float
+) -> tuple[Publication, Published]:
+    started = time.monotonic()
+    ref = ListRef(one.name, one.version + 1, provider.epoch)
+    content = _content(session.connection(), one.id)
+    key = ProviderKey(provider.provider_key).filter_key(one.name, provider.epoch)
+    order = _Order(ref, provider.name, key, error_rate, content)
 
     def build(capacity: int) -> bytes:
         tokens = _tokens(session.connection(), content, key)
-        return bloom.build(header, key, tokens, capacity=capacity, error_rate=error_rate, sizes=sizes)
+        return bloom.build(order.header, key, tokens, capacity=capacity, error_rate=error_rate)
 
     folder = store.folder.published(provider.name)
     make_private_directory(folder)
@@ -149,7 +159,7 @@ def _publish_one(
         file_name=path.name,
         length=len(data),
         blake3=blake3(data).hexdigest(),
-        created=created,
+        created=time.time(),
         entries=content.entries,
         tokens=count,
     )

@@ -9,7 +9,7 @@ from hashscan.report.tally import Tally
 from tests.support import nouns
 
 TYPES = frozenset(
-    "scan_start finding pending action skipped error progress summary exit_error sync check case status".split()  # noqa: SIM905
+    "scan_start finding pending action skipped error progress summary exit_error sync check case recovered status".split()  # noqa: SIM905
 )
 
 
@@ -37,6 +37,7 @@ def every_event(name: bytes = b"www/a.jpg") -> list[Event]:
         events.progress(done),
         events.finding(nouns.finding(name, category=text)),
         events.pending(nouns.candidate(name), text),
+        events.recovered("0123456789abcdef", "put_back", text),
         events.action(nouns.result("failed", name)),
         events.skipped(nouns.skip(path=name, detail=text)),
         events.error(nouns.skip(Reason.ERROR, name, errno="EACCES", detail=text)),

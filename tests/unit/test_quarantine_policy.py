@@ -59,9 +59,11 @@ def test_hard_links(links: int, allowed: bool, moves: bool) -> None:
     assert isinstance(answer, Removal) == moves
 
 
-@pytest.mark.parametrize("digests", [{}, {Algorithm.MD5: nouns.MD5}])
-def test_without_a_digest_that_cannot_be_planted_nothing_moves(digests: dict[Algorithm, str]) -> None:
+@pytest.mark.parametrize(("digests", "moves"), [({}, False), ({Algorithm.MD5: nouns.MD5}, True)])
+def test_a_digest_must_be_known_and_the_grade_says_whether_md5_is_enough(digests: dict[Algorithm, str], moves: bool) -> None:
     hashed = replace(FIT.candidate.hashed, digests=digests)
-    answer = permit(replace(FIT, candidate=replace(FIT.candidate, hashed=hashed)), Limits(), 0)
-    assert isinstance(answer, Withheld)
-    assert answer.action is Action.REPORTED
+    finding = replace(FIT, candidate=replace(FIT.candidate, hashed=hashed))
+    assert isinstance(permit(finding, Limits(), 0), Removal) == moves
+    weak = permit(replace(finding, grade=Grade.WEAK), Limits(), 0)
+    assert isinstance(weak, Withheld)
+    assert weak.action is Action.REPORTED

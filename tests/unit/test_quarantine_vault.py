@@ -144,3 +144,20 @@ def test_the_record_is_what_json_reads(vault: Vault, tree: Path, tmp_path: Path)
     document = json.loads((tmp_path / "vault/cases" / case_id / "record.json").read_bytes())
     assert document.pop("checksum")
     assert document == vault.record(case_id)
+
+
+def test_a_file_that_a_cut_off_run_took_is_found_in_its_case(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a").write_bytes(b"harmless")
+    finding = make_finding(tree / "a", tree)
+    first = Vault(tmp_path / "vault", Limits()).handle(finding)
+    assert first.action is Action.QUARANTINED
+
+    again = Vault(tmp_path / "vault", Limits()).handle(finding)
+    assert (again.action, again.case_id) == (Action.QUARANTINED, first.case_id)
+
+    (tree / "b").write_bytes(b"harmless")
+    other = make_finding(tree / "b", tree)
+    (tree / "b").unlink()
+    assert Vault(tmp_path / "vault", Limits()).handle(other).action is Action.FAILED

@@ -135,3 +135,8 @@ def test_what_was_done_does_not_raise_the_code(action: str) -> None:
     total = Tally()
     total.acted(nouns.result(action))
     assert total.exit_code is ExitCode.OK
+
+
+def test_a_case_that_recovery_left_to_a_person_is_an_action_that_failed() -> None:
+    assert Tally(unsettled_cases=1).exit_code is ExitCode.ACTION_FAILED
+    assert Tally().exit_code is ExitCode.OK

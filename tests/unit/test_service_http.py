@@ -42,6 +42,15 @@ def ready(tmp_path: Path, phase: Phase = Phase.REGULAR) -> tuple[Path, Agent]:
     return data, agent
 
 
+Shared = tuple[Path, Agent]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """One such service for all tests that change nothing: making one waits for the disk."""
+    return ready(tmp_path_factory.mktemp("shared"))
+
+
 def outcome(number: int = 1, **other: Any) -> dict[str, Any]:
     return {
         "id": f"o_{number}", "entry": "e_x", "list": LIST, "verdict": "0" * 64, "action": "quarantined",
@@ -59,8 +68,8 @@ def error_of(response: Any) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), AGENT_PATHS)
-def test_without_a_known_key_nothing_is_said(tmp_path: Path, method: str, path: str) -> None:
-    data, agent = ready(tmp_path)
+def test_without_a_known_key_nothing_is_said(shared: Shared, method: str, path: str) -> None:
+    data, agent = shared
     with asking(data, None) as client:
         for value in (
             None, "", "Bearer", "Bearer ", f"Bearer {new_api_key()}", f"Basic {agent.api_key}", agent.api_key,
@@ -179,8 +188,8 @@ def test_before_the_first_publication_there_is_nothing(tmp_path: Path) -> None:
         "x" * 3000,
     ],
 )
-def test_other_names_are_not_there(tmp_path: Path, name: str) -> None:
-    data, agent = ready(tmp_path)
+def test_other_names_are_not_there(shared: Shared, name: str) -> None:
+    data, agent = shared
     with asking(data, agent) as client:
         response = client.get(f"/v1/files/{name}")
     assert response.status_code == 404
@@ -206,8 +215,8 @@ def confirm(client: Client, agent: Agent, asked: Any) -> dict[str, Any]:
     return agent.open(response.content, envelopes.VERDICT)
 
 
-def test_an_answer_holds_the_entries_of_the_prefixes_with_tags(tmp_path: Path) -> None:
-    data, agent = ready(tmp_path)
+def test_an_answer_holds_the_entries_of_the_prefixes_with_tags(shared: Shared) -> None:
+    data, agent = shared
     key = agent.key.confirm_key(LIST, 1)
     clock = Clock()
     with asking(data, agent, clock) as client:
@@ -243,8 +252,8 @@ def test_an_answer_holds_the_entries_of_the_prefixes_with_tags(tmp_path: Path) -
     assert entry["size"] is None
 
 
-def test_no_answer_holds_a_digest(tmp_path: Path) -> None:
-    data, agent = ready(tmp_path)
+def test_no_answer_holds_a_digest(shared: Shared) -> None:
+    data, agent = shared
     with asking(data, agent) as client:
         said = json.dumps(confirm(client, agent, question({"md5": md5("a"), "sha1": sha1("a")})))
     assert "tags" in said
@@ -253,9 +262,9 @@ def test_no_answer_holds_a_digest(tmp_path: Path) -> None:
         assert value[8:24] not in said
 
 
-def test_the_prefix_alone_decides_what_is_handed_out(tmp_path: Path) -> None:
+def test_the_prefix_alone_decides_what_is_handed_out(shared: Shared) -> None:
     """A file that shares four bytes with an entry gets that entry: the agent compares the tags."""
-    data, agent = ready(tmp_path)
+    data, agent = shared
     with asking(data, agent) as client:
         said = confirm(client, agent, question({"sha1": sha1("a")[:8] + "0" * 32}, {"md5": sha1("a")}))
     assert [len(item["entries"]) for item in said["items"]] == [1, 0]
@@ -342,8 +351,8 @@ def test_an_answer_that_agents_would_refuse_is_not_made(tmp_path: Path) -> None:
     assert confirming.MAX_PAYLOAD_BYTES * 4 / 3 + 1000 < envelopes.MAX_ENVELOPE_BYTES
 
 
-def test_a_hundred_items_fit_into_a_question(tmp_path: Path) -> None:
-    data, agent = ready(tmp_path)
+def test_a_hundred_items_fit_into_a_question(shared: Shared) -> None:
+    data, agent = shared
     items = [{one.value: digest(one, str(number)) for one in Algorithm} for number in range(100)]
     with asking(data, agent) as client:
         assert len(confirm(client, agent, question(*items))["items"]) == 100
@@ -377,8 +386,8 @@ def with_item(**other: Any) -> dict[str, Any]:
         with_item(prefixes={"sha1": 12345678}), with_item(size=-1), with_item(size="10"), with_item(size=1.5),
     ],
 )  # fmt: skip
-def test_a_question_that_is_none_is_refused(tmp_path: Path, document: Any) -> None:
-    data, agent = ready(tmp_path)
+def test_a_question_that_is_none_is_refused(shared: Shared, document: Any) -> None:
+    data, agent = shared
     with asking(data, agent) as client:
         response = client.post("/v1/confirm", document)
     assert (response.status_code, error_of(response)) == (422, "invalid")
@@ -388,8 +397,8 @@ def test_a_question_that_is_none_is_refused(tmp_path: Path, document: Any) -> No
         assert documented == (document in (changed(items=[GOOD["items"][0]] * 2), with_item(prefixes={"crc32": "00000000"})))
 
 
-def test_what_is_documented_is_accepted_and_unknown_keys_are_ignored(tmp_path: Path) -> None:
-    data, agent = ready(tmp_path)
+def test_what_is_documented_is_accepted_and_unknown_keys_are_ignored(shared: Shared) -> None:
+    data, agent = shared
     with asking(data, agent) as client:
         for document in (
             GOOD, changed(extra=[1]), with_item(size=None), with_item(extra="x"),
@@ -400,8 +409,8 @@ def test_what_is_documented_is_accepted_and_unknown_keys_are_ignored(tmp_path: P
             assert confirm(client, agent, document)["items"]
 
 
-def test_the_idempotency_key_is_the_nonce(tmp_path: Path) -> None:
-    data, agent = ready(tmp_path)
+def test_the_idempotency_key_is_the_nonce(shared: Shared) -> None:
+    data, agent = shared
     with asking(data, agent) as client:
         assert client.post("/v1/confirm", GOOD).status_code == 200
         response = client.post("/v1/confirm", GOOD, {"Idempotency-Key": "other"})
@@ -411,8 +420,8 @@ def test_the_idempotency_key_is_the_nonce(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "limit"), [("/v1/confirm", parsing.MAX_CONFIRM_BYTES), ("/v1/outcomes", parsing.MAX_OUTCOMES_BYTES)]
 )
-def test_a_body_is_read_up_to_its_limit(tmp_path: Path, path: str, limit: int) -> None:
-    data, agent = ready(tmp_path)
+def test_a_body_is_read_up_to_its_limit(shared: Shared, path: str, limit: int) -> None:
+    data, agent = shared
     pieces = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -489,8 +498,8 @@ def test_every_action_is_documented_and_accepted(tmp_path: Path, action: Action)
         {"outcomes": [outcome(entry=None)]}, {"outcomes": [outcome(), {}]},
     ],
 )  # fmt: skip
-def test_outcomes_that_are_none_are_refused_and_none_is_kept(tmp_path: Path, document: Any) -> None:
-    data, agent = ready(tmp_path)
+def test_outcomes_that_are_none_are_refused_and_none_is_kept(shared: Shared, document: Any) -> None:
+    data, agent = shared
     with asking(data, agent) as client:
         response = client.post("/v1/outcomes", document)
     assert (response.status_code, error_of(response)) == (422, "invalid")
@@ -531,8 +540,8 @@ def test_health_and_readiness_need_no_key(tmp_path: Path) -> None:
         ("DELETE", "/v1/files/lists.json", 405), ("GET", "/health", 200),
     ],
 )  # fmt: skip
-def test_every_answer_is_ours_and_carries_the_security_headers(tmp_path: Path, method: str, path: str, status: int) -> None:
-    data, agent = ready(tmp_path)
+def test_every_answer_is_ours_and_carries_the_security_headers(shared: Shared, method: str, path: str, status: int) -> None:
+    data, agent = shared
     with asking(data, agent) as client:
         response = client.ask(method, path)
     assert response.status_code == status

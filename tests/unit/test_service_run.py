@@ -84,7 +84,7 @@ def test_an_embedded_service_ends_with_its_block_also_by_an_error(tmp_path: Path
             pids.append(running.pid)
             raise KeyError(running.url)
 
-    with pytest.raises(KeyError, match="http://127.0.0.1:"):
+    with pytest.raises(KeyError, match=r"http://127\.0\.0\.1:"):
         fail_inside()
     assert gone(*pids)
 
