@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hashscan.errors import HashscanError
 from hashscan.service.embedded import start_embedded
 from scripts.benchlib.corpora import COMPLETE
 from scripts.benchlib.ours import PROGRAM, Agent, environment, write_config
@@ -99,26 +100,28 @@ def served(folder: Path, kind: ListKind, entries: int, jobs: int, say: Callable[
     The list is made once. One that this version of hashscan cannot use is made again. Raises CalledProcessError.
     """
     home = folder / f"{kind.name}-{entries}"
-    if not (home / COMPLETE).exists():
-        _make(home, kind, entries, say)
-    try:
-        _sync(home, jobs)
-    except (subprocess.CalledProcessError, OSError) as error:
-        say(f"the list {kind.name} cannot be used any more, making it again: {error}")
+    if not (home / COMPLETE).exists() or not _holds(home, say):
         _make(home, kind, entries, say)
     with start_embedded(home / "service") as service:
         agent = Agent(home / "agent" / "config.toml", jobs, service.url)
-        for words in (["sync", "-q"], ["selftest"]):
-            subprocess.run(agent.argv(*words), check=True, env=agent.environment(), stdout=subprocess.DEVNULL, timeout=300)
+        _prove(agent)
         yield agent
 
 
-def _sync(home: Path, jobs: int) -> None:
+def _holds(home: Path, say: Callable[[str], None]) -> bool:
+    try:
+        with start_embedded(home / "service") as service:
+            _prove(Agent(home / "agent" / "config.toml", 1, service.url))
+    except (subprocess.CalledProcessError, HashscanError) as error:
+        say(f"the list in {home} cannot be used any more: {error}")
+        return False
+    return True
+
+
+def _prove(agent: Agent) -> None:
     """The chain must hold from end to end before anything is timed with it."""
-    with start_embedded(home / "service") as service:
-        agent = Agent(home / "agent" / "config.toml", jobs, service.url)
-        for words in (["sync", "-q"], ["selftest"]):
-            subprocess.run(agent.argv(*words), check=True, env=agent.environment(), capture_output=True, timeout=300)
+    for words in (["sync", "-q"], ["selftest"]):
+        subprocess.run(agent.argv(*words), check=True, env=agent.environment(), stdout=subprocess.DEVNULL, timeout=300)
 
 
 def _make(home: Path, kind: ListKind, entries: int, say: Callable[[str], None]) -> None:

@@ -17,6 +17,7 @@ from hashscan.errors import FilterError
 from hashscan.known import bloom, envelopes, selftest
 from hashscan.known.container import FilterHeader
 from hashscan.known.keys import ProviderKey, token
+from hashscan.known.sizes import encode_sizes
 from hashscan.known.trust import LISTS_NAME, PinnedTrust
 from hashscan.model import Act, Algorithm, Candidate, FileEntry, HashedFile, ListRef, Outcome, Place, Standing
 from hashscan.ports import Question
@@ -200,6 +201,7 @@ def build_filter(
     *,
     error_rate: float = 1e-6,
     capacity: int | None = None,
+    sizes: Iterable[int] = (),
     **changes: Any,
 ) -> bytes:
     filter_key = key.filter_key(reference.id, reference.epoch)
@@ -220,7 +222,9 @@ def build_filter(
         }
         return FilterHeader(**fields)
 
-    return bloom.build(header, filter_key, sorted(tokens), capacity=capacity or len(tokens), error_rate=error_rate)
+    section = encode_sizes(filter_key, sizes) if (sizes := list(sizes)) else b""
+    room = capacity or len(tokens)
+    return bloom.build(header, filter_key, sorted(tokens), capacity=room, error_rate=error_rate, sizes=section)
 
 
 def target_row(reference: ListRef, data: bytes, created: float = NOW) -> dict[str, Any]:
