@@ -264,7 +264,19 @@ class Forgetful:
 
 
 class UntoldOutbox(Outbox):
-    """An outbox that keeps outcomes to itself: a dry run did nothing that the service should hear of."""
+    """The outbox of a dry run: it keeps outcomes to itself, and what waited before the run still waits after it.
+
+    Those candidates are for a run that acts; a dry run has done nothing about them.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        super().__init__(path, clock)
+        with self._guard():
+            self._earlier = frozenset(key for (key,) in self._db.execute("SELECT key FROM pending"))
+
+    def settle(self, candidates: Iterable[Candidate]) -> None:
+        """Forget those that this run has remembered itself."""
+        super().settle([one for one in candidates if _key(one) not in self._earlier])
 
     def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> None:
         """Nothing."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic
 
-from hashscan.errors import HashscanError
+from hashscan.errors import HashscanError, IncompleteError
 from hashscan.flow.ledger import Commit, Item, Ledger, Result_co, Start
 from hashscan.flow.worker import BEAT, framed, live, serve, whole_messages
 
@@ -46,7 +46,16 @@ class Crew(Generic[Item, Result_co]):
         self._gone: list[int] = []
 
     def hire(self, slot: int) -> None:
-        """Fork one worker. The process should have one thread: a lock that another one holds stays locked in the child."""
+        """Fork one worker. The process should have one thread: a lock that another one holds stays locked in the child.
+
+        Raises `IncompleteError` where the host lets us have no more processes or descriptors.
+        """
+        try:
+            self._fork(slot)
+        except OSError as error:
+            raise IncompleteError(f"cannot start a worker process: {error}", hint="check the limits of this user") from error
+
+    def _fork(self, slot: int) -> None:
         results, results_in = os.pipe2(os.O_CLOEXEC)
         orders_out, orders = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()

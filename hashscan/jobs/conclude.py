@@ -20,7 +20,7 @@ def never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ActTools:
-    """The tools between a candidate and its end. Once ``stop`` says that the run shall end, no finding is acted upon any more."""
+    """The tools between a candidate and its end. Once ``stop`` says that the run shall end, no finding is acted upon."""
 
     confirmer: Confirmer
     memory: Memory

@@ -134,6 +134,8 @@ def read_filter(path: Path) -> tuple[FilterHeader, memoryview, memoryview]:
         if not 0 < size <= MAX_BODY_BYTES + MAX_HEADER_BYTES + 64:
             raise FilterError(f"the filter {path} has {size} bytes", hint=_SYNC_AGAIN)
         data = memoryview(mmap.mmap(fd, size, prot=mmap.PROT_READ))
+    except (OSError, ValueError) as error:  # a directory; or cut short between the two calls
+        raise FilterError(f"cannot read the filter {path}: {error}", hint=_SYNC_AGAIN) from None
     finally:
         os.close(fd)
     header, body, sizes = split(data, str(path))

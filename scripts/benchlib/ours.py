@@ -131,6 +131,10 @@ class Everything:
         """All rows."""
         return range(len(digests))
 
+    def admits_size(self, size: int) -> bool:  # noqa: ARG002 - the interface of the port
+        """Every size."""
+        return True
+
     def candidates(self, hashed: Sequence[HashedFile]) -> list[Candidate]:
         """All files."""
         return [Candidate(one, (_EVERYTHING,)) for one in hashed]

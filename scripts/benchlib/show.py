@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from scripts.benchlib.results import Result, Side, Status, Unit, median
 
@@ -39,7 +40,9 @@ def table(results: Sequence[Result]) -> str:
     """All rows as a Markdown table; none is left out."""
     lines = [" | ".join(("", *_HEAD, "")).strip(), "|" + "---|" * len(_HEAD)]
     for one in results:
-        extremes = "-" if one.low is None or one.high is None else f"{amount(one.low, one.unit)} to {amount(one.high, one.unit)}"
+        extremes = (
+            "-" if one.low is None or one.high is None else f"{amount(one.low, one.unit)} to {amount(one.high, one.unit)}"
+        )
         verdict = f"{one.verdict}: {one.note}" if one.status is not Status.MEASURED and one.note else one.verdict
         cells = (
             one.work,
@@ -118,3 +121,16 @@ def _bar(one: Result, y: int) -> list[str]:
 def _x(ratio: float) -> float:
     inside = min(max(ratio, _FLOOR), _CEILING)
     return _LEFT + _WIDTH * math.log(inside / _FLOOR) / math.log(_CEILING / _FLOOR)
+
+
+def machine(told: Mapping[str, Any], settings: Mapping[str, Any], command: str) -> str:
+    """Where and with what it was measured, as a Markdown list."""
+    versions = ", ".join(told["peers"].values())
+    return (
+        f"- Machine: {told['cpu']}, {told['cores']} cores, {told['memory_gb']} GB, Linux {told['kernel']}, {told['filesystem']}, "
+        f"Python {told['python']}\n"
+        f"- Date: {told['date']}; hashscan {settings['hashscan']}, source {settings['source']}\n"
+        f"- Peers: {versions}\n"
+        f"- Command: `{command}`: scale {settings['scale']:g}, {settings['entries']:,} entries, {settings['pairs']} pairs, "
+        f"{settings['jobs']} workers\n"
+    )

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -207,25 +208,36 @@ class Mark:
 
 
 def marks(top: Path) -> dict[bytes, Mark]:
-    """All names below ``top`` as they are, without leaving a trace of having looked."""
+    """All names below ``top`` as they are, without leaving a trace of having looked: not even access times change."""
     found = {}
-    for folder, folders, names in os.walk(os.fsencode(top)):
-        for name in (*folders, *names):
-            path = os.path.join(folder, name)
-            status = os.lstat(path)
-            held = _digest(path) if name in names and os.path.isfile(path) and not os.path.islink(path) else ""
-            found[path] = Mark(
-                status.st_mode,
-                status.st_uid,
-                status.st_gid,
-                status.st_size,
-                status.st_mtime_ns,
-                status.st_ctime_ns,
-                status.st_atime_ns,
-                status.st_ino,
-                held,
-            )
+    waiting = [os.fsencode(top)]
+    while waiting:
+        folder = waiting.pop()
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME)
+        try:
+            names = os.listdir(fd)
+        finally:
+            os.close(fd)
+        for path in (os.path.join(folder, os.fsencode(name)) for name in names):
+            found[path] = mark = _mark(path)
+            if stat.S_ISDIR(mark.mode):
+                waiting.append(path)
     return found
+
+
+def _mark(path: bytes) -> Mark:
+    status = os.lstat(path)
+    return Mark(
+        status.st_mode,
+        status.st_uid,
+        status.st_gid,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_atime_ns,
+        status.st_ino,
+        _digest(path) if stat.S_ISREG(status.st_mode) else "",
+    )
 
 
 def _digest(path: bytes) -> str:

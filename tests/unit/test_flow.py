@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import time
 from collections import Counter
@@ -248,6 +249,15 @@ def test_closing_early_leaves_nothing_behind() -> None:
             assert len(children()) == 4
         assert children() == []
     assert descriptors() == before
+
+
+def test_a_host_that_gives_no_descriptors_ends_the_run() -> None:
+    def body() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 4, 4096))
+        with pytest.raises(IncompleteError, match="cannot start"):
+            share(lambda number: None, 100, workers=8)
+
+    assert kids.run(body) == 0
 
 
 def test_workers_end_with_their_parent() -> None:

@@ -1,0 +1,208 @@
+"""scripts/bench: measure hashscan against the tools that people use today.
+
+scripts/bench [run] [--rows PATTERN ...]     all rows: corpora, checks, alternating pairs, a table
+scripts/bench --quick                        tiny corpora; checks everything, times nothing
+scripts/bench make                           only make corpora and lists
+scripts/bench digests PATH                   every digest of every file against coreutils and b3sum
+scripts/bench table FILE.json [--write DOC]  the table again
+scripts/bench plot FILE.json FILE.svg        the plot again
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from hashscan import __version__
+from hashscan.atomic import write_bytes
+from scripts.benchlib import corpora, measure, peers, rows, show
+from scripts.benchlib.desk import Desk, Options
+from scripts.benchlib.digests import digests
+from scripts.benchlib.ours import REPOSITORY, abilities
+from scripts.benchlib.results import Book, Result, Status, exit_code, from_json, read
+from scripts.benchlib.running import Runner, blank
+
+_COMMANDS = ("run", "make", "digests", "table", "plot")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what was asked for; the exit code."""
+    words = list(arguments)
+    if not words or words[0] not in (*_COMMANDS, "-h", "--help"):
+        words.insert(0, "run")
+    told = _parser().parse_args(words)
+    try:
+        return int(told.act(told))
+    except (ValueError, OSError, subprocess.CalledProcessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", help="measure (the default)")
+    make = commands.add_parser("make", help="make corpora and lists, measure nothing")
+    for one, act in ((run, _run), (make, _make)):
+        one.set_defaults(act=act)
+        _add_options(one)
+    run.add_argument("--pairs", type=_positive, default=3, help="alternating runs of each side (default: 3)")
+    run.add_argument("--quick", action="store_true", help="tiny corpora: check everything, time nothing")
+    run.add_argument("--json", type=Path, metavar="FILE", help="results; a run that was broken off goes on from this file")
+    run.add_argument("--fresh", action="store_true", help="measure rows again that FILE holds already")
+    run.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the ratios")
+    run.add_argument("--install-peers", action="store_true", help="install missing peers with apt-get (needs root)")
+    compare = commands.add_parser("digests", help="compare the digests of every file below PATH")
+    compare.add_argument("path", type=Path)
+    compare.add_argument("--jobs", type=_positive, default=2)
+    compare.set_defaults(act=lambda told: 1 if digests(told.path, told.jobs, print) else 0)
+    table = commands.add_parser("table", help="the table of a file of results")
+    table.add_argument("file", type=Path)
+    table.add_argument("--write", type=Path, metavar="DOC", help="put it into DOC between the marks")
+    table.set_defaults(act=_table)
+    plot = commands.add_parser("plot", help="the plot of a file of results")
+    plot.add_argument("file", type=Path)
+    plot.add_argument("svg", type=Path)
+    plot.set_defaults(act=lambda told: _plot(_stored(told.file), told.svg))
+    return parser
+
+
+def _add_options(one: argparse.ArgumentParser) -> None:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hashscan-bench"
+    one.add_argument(
+        "--corpus", type=Path, default=cache, metavar="DIR", help=f"folder of corpora and lists (default: {cache})"
+    )
+    one.add_argument("--scale", type=float, default=1.0, help="size of the corpora (default: 1)")
+    one.add_argument("--list-entries", type=_positive, default=1_400_000, help="entries of the published lists")
+    one.add_argument("--wide-entries", type=_positive, default=20_000_000, help="entries of the list of the memory row")
+    one.add_argument("--jobs", type=_positive, default=2, help="worker processes of hashscan (default: 2, as the peers)")
+    one.add_argument("--rows", nargs="+", default=[], metavar="PATTERN", help="only these rows")
+
+
+def _positive(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count
+
+
+def _options(told: argparse.Namespace) -> Options:
+    return Options(told.corpus.absolute(), told.scale, told.list_entries, told.wide_entries, jobs=told.jobs)
+
+
+def _make(told: argparse.Namespace) -> int:
+    desk = Desk(_options(told), abilities(), print)
+    chosen = rows.chosen(told.rows)
+    for name in dict.fromkeys(row.corpus for row in chosen):
+        print(desk.corpus(name))
+    for name in dict.fromkeys(row.service for row in chosen if row.service):
+        with desk.served(name):
+            print(f"the list {name} is there")
+    return 0
+
+
+def _run(told: argparse.Namespace) -> int:
+    if told.install_peers:
+        peers.install()
+    with ExitStack() as stack:
+        options = replace(_options(told), pairs=told.pairs)
+        if told.quick:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hashscan-bench-")))
+            stack.callback(subprocess.run, ["rm", "-rf", "--", str(folder / "deep-0.002")], check=True)  # too deep for shutil
+            options = replace(options, folder=folder, scale=0.002, entries=1000, wide=2000, pairs=1, quick=True)
+        desk = Desk(options, abilities(), print)
+        book = Book(
+            told.json,
+            {"machine": _machine(options.folder), "command": " ".join(["scripts/bench", *sys.argv[1:]])},
+            _settings(options),
+        )
+        if not told.fresh and (kept := book.resume()):
+            print(f"{kept} rows are kept from {told.json}; --fresh measures them again")
+        return _run_rows(rows.chosen(told.rows), desk, book, told)
+
+
+def _run_rows(chosen: list[rows.Row], desk: Desk, book: Book, told: argparse.Namespace) -> int:
+    runner = Runner(desk)
+    for row in chosen:
+        if book.has(row.key):
+            continue
+        began = time.monotonic()
+        book.enter(runner.run(row))
+        print(f"{show.line(book.results[-1])}  [{time.monotonic() - began:.0f} s]", flush=True)
+    results = book.results
+    print("\n" + show.table(results))
+    if told.plot:
+        _plot(results, told.plot)
+    counts = {status: sum(one.status is status for one in results) for status in Status}
+    told_rows = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    failed = len(desk.checks.failures) + counts[Status.FAILED]
+    good = desk.checks.passed + counts[Status.EXERCISED] + counts[Status.MEASURED]
+    missing = len(results) - counts[Status.FAILED] - counts[Status.EXERCISED] - counts[Status.MEASURED]
+    print(f"rows: {told_rows}")
+    print(f"{good} passed, {failed} failed, {missing} not run")
+    return exit_code(results, len(desk.checks.failures))
+
+
+def _settings(options: Options) -> dict[str, Any]:
+    """What must be the same for rows of two runs to stand in one table."""
+    told = {key: value for key, value in asdict(options).items() if key not in ("folder", "quick")}
+    source = blake3()
+    for path in sorted((REPOSITORY / "hashscan").rglob("*.py")):
+        source.update(path.read_bytes())
+    return {**told, "corpora": corpora.FORMAT, "hashscan": __version__, "source": source.hexdigest(length=8)}
+
+
+def _machine(folder: Path) -> dict[str, Any]:
+    cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    model = next((line.partition(":")[2].strip() for line in cpus if line.startswith("model name")), platform.machine())
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = subprocess.run(["stat", "-f", "-c", "%T", str(folder)], capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gb": round(measure.parse_kib(Path("/proc/meminfo").read_bytes())["MemTotal"] / 1e9),
+        "kernel": platform.release(),
+        "filesystem": kind,
+        "python": platform.python_version(),
+        "peers": peers.versions(),
+    }
+
+
+def _stored(path: Path) -> list[Result]:
+    """All rows, in the order of the plan; those that the file lacks as not run."""
+    found = {one["key"]: from_json(one) for one in read(path)["rows"]}
+    return [found.get(row.key) or blank(row) for row in rows.ROWS]
+
+
+def _table(told: argparse.Namespace) -> int:
+    document = read(told.file)
+    block = show.machine(document["machine"], document["settings"], document["command"]) + "\n" + show.table(_stored(told.file))
+    if told.write is None:
+        print(block)
+    else:
+        told.write.write_text(show.replaced(told.write.read_text(encoding="utf-8"), block), encoding="utf-8")
+    return 0
+
+
+def _plot(results: list[Result], path: Path) -> int:
+    write_bytes(path.absolute(), show.plot(results).encode(), mode=0o644)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

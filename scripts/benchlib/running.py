@@ -1,0 +1,261 @@
+"""The rows, one after the other: each kind of measurement is one function."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Any
+
+from hashscan.errors import HashscanError
+from scripts.benchlib import measure
+from scripts.benchlib.desk import Desk, Scan
+from scripts.benchlib.lists import ensure_clamav, plain_lines, random_sha1
+from scripts.benchlib.measure import CommandError, Run
+from scripts.benchlib.ours import WrongSummary, check_summary
+from scripts.benchlib.peers import PEERS, clamscan, find_printf, missing, parse_hashdeep, parse_nul
+from scripts.benchlib.results import Result, Side, Status, Unit, spread
+from scripts.benchlib.rows import Kind, Row
+from scripts.benchlib.verifying import Verifier
+
+
+class NotRunError(Exception):
+    """A row that cannot be measured here and now; says why and how that shows in the table."""
+
+    def __init__(self, status: Status, note: str) -> None:
+        super().__init__(note)
+        self.status = status
+
+
+class Runner:
+    """Measures rows. A row that fails is a result; the next one runs."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._verifier = Verifier(desk)
+        self._kinds: Mapping[Kind, Callable[[Row], Result]] = {
+            Kind.PAIR: self._pair,
+            Kind.COLD: self._cold,
+            Kind.CLAMAV: self._clamav,
+            Kind.RESCAN: self._rescan,
+            Kind.RECHECK: self._recheck,
+            Kind.GROWTH: self._growth,
+            Kind.SIEVE: self._sieve,
+            Kind.MEMORY: self._memory,
+            Kind.REACH: self._reach,
+        }
+
+    def run(self, row: Row) -> Result:
+        """Check, then measure."""
+        load = os.getloadavg()[0]
+        try:
+            result = self._kinds[row.kind](row)
+        except NotRunError as reason:
+            result = replace(blank(row), status=reason.status, note=str(reason))
+        except (CommandError, WrongSummary, CalledProcessError, HashscanError, OSError, ValueError) as error:
+            result = replace(blank(row), status=Status.FAILED, note=f"{type(error).__name__}: {error}")
+        if self._desk.options.quick and result.status is Status.MEASURED:
+            result = replace(result, status=Status.EXERCISED)
+        return replace(result, load=round(load, 2))
+
+    # ------------------------------------------------------------------------------------------------- kinds of rows
+
+    def _pair(self, row: Row) -> Result:
+        self._agree(row)
+        corpus = self._desk.corpus(row.corpus)
+        theirs = PEERS[row.tool].argv(corpus, row.digests, row.at_once)
+        with self._desk.scan(row) as scan:
+            return self._pairs(row, _timed(scan), lambda sample: measure.run(theirs, sample=sample))
+
+    def _cold(self, row: Row) -> Result:
+        self._agree(row)
+        corpus = self._desk.corpus(row.corpus)
+        theirs = PEERS[row.tool].argv(corpus, row.digests, row.at_once)
+        forget = self._forgetter()
+
+        def cold(side: Callable[[bool], Run]) -> Callable[[bool], Run]:
+            def one(sample: bool) -> Run:  # noqa: FBT001 - the shape of a side
+                forget()
+                return side(sample)
+
+            return one
+
+        with self._desk.scan(row) as scan:
+            return self._pairs(row, cold(_timed(scan)), cold(lambda sample: measure.run(theirs, sample=sample)))
+
+    def _clamav(self, row: Row) -> Result:
+        _need(("clamscan",))
+        if not self._verifier.clamav_agrees(row.corpus):
+            raise NotRunError(Status.FAILED, "the digests do not agree")
+        entries = self._desk.options.entries
+        lists = self._desk.options.folder / "lists"
+        theirs = clamscan(
+            self._desk.corpus(row.corpus), ensure_clamav(lists, f"random-{entries}", lambda: random_sha1(entries))
+        )
+        with self._desk.scan(row) as scan:
+            return self._pairs(row, _timed(scan), lambda sample: measure.run(theirs, sample=sample))
+
+    def _rescan(self, row: Row) -> Result:
+        if not self._desk.able.cache:
+            raise NotRunError(Status.UNAVAILABLE, "digests are not remembered yet")
+        theirs = find_printf(self._desk.corpus(row.corpus).tree)
+        with self._desk.scan(row, remember=True) as scan:
+            _timed(scan)(False)
+            result = self._pairs(row, _timed(scan), lambda sample: measure.run(theirs, sample=sample))
+            remembered = _summary(scan)["paths"]["cached"]
+        # Some are read again each time, so that nothing hides for ever.
+        holds = remembered >= 0.9 * scan.corpus.files
+        self._desk.checks.that(f"{row.key}: {remembered} of {scan.corpus.files} files remembered", holds=holds)
+        return result
+
+    def _recheck(self, row: Row) -> Result:
+        if not self._desk.able.recheck or not self._desk.able.cache:
+            raise NotRunError(Status.UNAVAILABLE, "there is no recheck yet")
+        with self._desk.scan(row, remember=True) as scan:
+            _timed(scan)(False)
+            again = scan.agent.argv("recheck", "-q")
+            runs = [
+                measure.run(again, environment=scan.agent.environment(), sample=not n) for n in range(self._timed_runs() + 1)
+            ]
+        return _single(row, runs)
+
+    def _growth(self, row: Row) -> Result:
+        _need(PEERS[row.tool].programs)
+        corpus = self._desk.corpus(row.corpus)
+        theirs = PEERS[row.tool].argv(corpus, row.digests, row.at_once)
+        forget = self._forgetter()
+
+        def growth(warm: Callable[[], object], side: Callable[[], Run]) -> tuple[float, Run]:
+            forget()
+            warm()  # the programs themselves are not what is measured
+            before = measure.cached_bytes()
+            ended = side()
+            return (measure.cached_bytes() - before) / 1e6, ended
+
+        with self._desk.scan(row) as scan, tempfile.TemporaryDirectory() as empty:
+            nothing = replace(scan, corpus=replace(corpus, tree=Path(empty), files=0, directories=1))
+            ours, our_run = growth(lambda: _timed(nothing)(False), lambda: _timed(scan)(False))
+            peer, peer_run = growth(lambda: measure.run(["sha1sum", "--version"]), lambda: measure.run(theirs))
+        note = f"the peer leaves {peer:,.0f} MB, of {corpus.size / 1e6:,.0f} MB that are read"
+        return replace(_measured(row, ours), ours=_side([our_run]), theirs=_side([peer_run]), note=note)
+
+    def _sieve(self, row: Row) -> Result:
+        with self._desk.scan(row) as sized, self._desk.scan(row, service="both") as unsized:
+            by_size = _summary(sized)["paths"]["by_size"]
+            if not by_size:
+                raise NotRunError(Status.UNAVAILABLE, "sizes are not asked about yet")
+            result = self._pairs(row, _timed(sized), _timed(unsized))
+        return replace(result, note=f"{by_size} of {sized.corpus.files} files ruled out by size")
+
+    def _memory(self, row: Row) -> Result:
+        with self._desk.scan(row) as scan:
+            ended = _timed(scan)(True)
+        note = f"pages that are shared counted once; counted for each process: {ended.peak.rss / 1e6:,.0f} MB"
+        return replace(_measured(row, ended.peak.pss / 1e6), ours=_side([ended], ended), note=note)
+
+    def _reach(self, row: Row) -> Result:
+        _need(("md5sum", "find"))
+        corpus = self._desk.corpus(row.corpus)
+        with self._desk.plain_agent() as (agent, folder):
+            # -execdir goes into each directory, so it works at any depth; names are unique in this corpus.
+            argv = ["find", str(corpus.tree), "-type", "f", "-execdir", "md5sum", "-z", "--", "{}", "+"]
+            measure.run(argv, output=folder / "sums")
+            digests = parse_nul((folder / "sums").read_bytes(), ("md5",))
+            holds = len(digests) == corpus.files
+            self._desk.checks.that(
+                f"deep: find -execdir md5sum hashes {corpus.files} files", holds=holds, seen=str(len(digests))
+            )
+            known = folder / "known.txt"
+            known.write_text("".join(plain_lines("md5", (one["md5"] for one in digests.values()))), encoding="ascii")
+            ended = measure.run(
+                agent.scan(corpus.tree, "--known", known),
+                output=folder / "out",
+                environment=agent.environment(),
+                codes=(0, 3, 10),
+            )
+            summary = check_summary((folder / "out").read_bytes(), corpus, findings=corpus.files)
+            note = self._reach_of_hashdeep(row, folder)
+        missed = float(corpus.files - summary["candidates"]["findings"])
+        return replace(_measured(row, missed), ours=_side([ended]), note=note)
+
+    def _reach_of_hashdeep(self, row: Row, folder: Path) -> str:
+        if missing(("hashdeep",)):
+            return "hashdeep is not installed"
+        corpus = self._desk.corpus(row.corpus)
+        any_code = range(256)  # what it says of its success is not what is measured
+        argv = PEERS["hashdeep"].argv(corpus, row.digests, 1)
+        measure.run(argv, output=folder / "hashdeep", codes=any_code)
+        reached = len(parse_hashdeep((folder / "hashdeep").read_bytes(), row.digests))
+        return f"{corpus.files} files, {corpus.directories} directories; hashdeep misses {corpus.files - reached}"
+
+    # ------------------------------------------------------------------------------------------------------- helpers
+
+    def _agree(self, row: Row) -> None:
+        _need(PEERS[row.tool].programs)
+        if not self._verifier.agree(row.corpus, row.tool, row.digests):
+            raise NotRunError(Status.FAILED, "the digests do not agree")
+
+    def _forgetter(self) -> Callable[[], None]:
+        if self._desk.options.quick:
+            return lambda: None  # a machine that only checks must not lose its caches
+        if not measure.can_drop_caches():
+            raise NotRunError(Status.NOT_RUN, "needs root, to empty the page cache")
+        return measure.drop_caches
+
+    def _timed_runs(self) -> int:
+        return 1 if self._desk.options.quick else self._desk.options.pairs
+
+    def _pairs(self, row: Row, ours: Callable[[bool], Run], theirs: Callable[[bool], Run]) -> Result:
+        """A first run of each side, which warms the caches and is watched for memory; then pairs, of which only the time is taken."""
+        first = (ours(True), theirs(True))
+        pairs = [(ours(False), theirs(False)) for _ in range(self._timed_runs())]
+        side_a, side_b = (_side([pair[side] for pair in pairs], first[side]) for side in (0, 1))
+        value, low, high = spread(side_a.wall, side_b.wall)
+        return replace(_measured(row, value), low=low, high=high, ours=side_a, theirs=side_b)
+
+
+def blank(row: Row) -> Result:
+    """A row that has not been measured."""
+    return Result(row.key, row.work, row.peer, row.target, row.unit, Status.NOT_RUN)
+
+
+def _measured(row: Row, value: float) -> Result:
+    return replace(blank(row), status=Status.MEASURED, value=value)
+
+
+def _single(row: Row, runs: list[Run]) -> Result:
+    """A row without a peer: the first run was watched, the others are timed."""
+    side = _side(runs[1:], runs[0])
+    walls = sorted(side.wall)
+    middle = walls[len(walls) // 2]
+    unit = {Unit.SECONDS: middle}[row.unit]
+    return replace(_measured(row, unit), low=walls[0], high=walls[-1], ours=side)
+
+
+def _side(runs: list[Run], watched: Run | None = None) -> Side:
+    peak = watched.peak if watched else measure.Peak()
+    return Side(tuple(one.wall for one in runs), tuple(one.cpu for one in runs), peak.pss, peak.rss)
+
+
+def _need(programs: tuple[str, ...]) -> None:
+    if todo := missing(programs):
+        raise NotRunError(Status.PEER_MISSING, todo)
+
+
+def _timed(scan: Scan) -> Callable[[bool], Run]:
+    """Our side: every run is checked for having read every file and found nothing."""
+    return lambda sample: _checked(scan, sample=sample)[0]
+
+
+def _summary(scan: Scan) -> Mapping[str, Any]:
+    return _checked(scan, sample=False)[1]
+
+
+def _checked(scan: Scan, *, sample: bool) -> tuple[Run, Mapping[str, Any]]:
+    with tempfile.TemporaryDirectory(prefix="hashscan-bench-") as folder:
+        out = Path(folder) / "events"
+        ended = measure.run(scan.argv, output=out, environment=scan.agent.environment(), sample=sample)
+        return ended, check_summary(out.read_bytes(), scan.corpus)
