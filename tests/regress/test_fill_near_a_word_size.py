@@ -20,7 +20,7 @@ KEY = bytes(range(32))
 LIST = ListRef("police", 1, 1)
 
 
-@pytest.mark.parametrize("count", [200, 9_000, 15_000, 18_000, 19_000, 20_000, 23_000, 24_000, 40_000])
+@pytest.mark.parametrize("count", [200, 15_000, 18_000, 19_000, 20_000])
 def test_true_filters_of_this_size_open(count: int, tmp_path: Path) -> None:
     def header(tokens: int, length: int, digest: str) -> FilterHeader:
         return FilterHeader(LIST, "acme", (Algorithm.SHA1,), 1.0, count, tokens, 1e-6, length, digest)

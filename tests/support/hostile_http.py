@@ -6,7 +6,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 Script = Callable[[socket.socket], None]
 
@@ -59,16 +61,14 @@ class HostileServer:
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> HostileServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for one in [self._listening, *self._connections]:
-            try:
+            with suppress(OSError):  # it is closed already: that is what we want
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it is closed already: that is what we want
             one.close()
         self._thread.join(5)
 

@@ -1,4 +1,4 @@
-"""The other side of the wire, in memory: signs lists, filters, verdicts and receipts as docs/wire.md says. Contents are harmless.
+"""The other side of the wire, in memory: signs lists, verdicts and receipts as docs/wire.md says. Contents are harmless.
 
 `Hotline` is a `ports.Service` (held to the same contract as ``central.client.HttpService``) and a `ports.Fetcher`.
 """

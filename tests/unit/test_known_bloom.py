@@ -408,7 +408,7 @@ def test_the_same_file_is_never_refused_by_chance(tmp_path: Path) -> None:
 
 @given(st.integers(17, 100_000), st.floats(1e-12, 1e-3), st.floats(0.5, 1))
 def test_the_fill_of_a_forged_body_is_noticed(count: int, error_rate: float, share: float) -> None:
-    slices = math.ceil(math.log(1 / error_rate, 2))
+    slices = math.ceil(math.log2(1 / error_rate))
     bits = math.ceil(count * abs(math.log(error_rate)) / (slices * math.log(2) ** 2))
     shape = Shape(error_rate, slices, bits, count, count)
     check_fill(shape, round(slices * bits * (1 - (1 - 1 / bits) ** count)))

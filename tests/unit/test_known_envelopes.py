@@ -118,9 +118,12 @@ def test_what_is_no_envelope(data: bytes) -> None:
     refused(data)
 
 
+KEYS = st.sampled_from(["payload", "payloadType", "signatures", "keyid", "sig"])
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+
+
 @settings(max_examples=attempts(200), deadline=None)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3)
-       | st.dictionaries(st.sampled_from(["payload", "payloadType", "signatures", "keyid", "sig"]), inner, max_size=5)))  # fmt: skip
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5)))
 def test_any_json_is_refused(value: Any) -> None:
     refused(json.dumps(value).encode())
 
