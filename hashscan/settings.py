@@ -292,7 +292,7 @@ def _converted(one: _Given) -> Any:
 def read_secret(path: Path) -> str:
     """The stripped text of a secret file that only its owner can read. Raises `UsageError`."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for a writer for ever
     except OSError as error:
         raise UsageError(f"cannot read the secret file {path}: {error.strerror}", hint="it comes with the enrolment") from None
     with os.fdopen(fd, "rb") as stream:

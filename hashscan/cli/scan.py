@@ -53,9 +53,10 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     with wiring.conversation(talk) as (reporter, stack):
         flags = {"scan.jobs": options["jobs"], "quarantine.enabled": options["quarantine"]}
         settings = wiring.settings(ctx.obj, flags)
-        roots = wiring.absolute([*options["paths"], *_listed(options["files_from"], null=options["null"])])
-        if not roots:
+        paths = [*options["paths"], *_listed(options["files_from"], null=options["null"])]
+        if not paths:
             raise UsageError("nothing to scan", hint="name at least one PATH")
+        roots = wiring.absolute(paths)
         wiring.refuse_own(settings, roots)
         code = _scan(settings, roots, options, _Run(reporter, stack, time.time()))
     return _mapped(code, options["exit_code"])

@@ -22,7 +22,7 @@ def command(ctx: click.Context, *, as_json: bool) -> int:
     with wiring.conversation(wiring.Talk(json=as_json, quiet=as_json, text_on_stdout=True)) as (reporter, stack):
         settings = wiring.settings(ctx.obj)
         shelf = wiring.service_tools(settings).shelf if settings.service.url else None
-        box = wiring.outbox(settings, stack) if (settings.state_dir / wiring.OUTBOX_NAME).exists() else None
+        box = wiring.outbox_if_any(settings, stack)
         facts = Facts(
             pending=box.count() if box else 0,
             unsent=box.unsent_count() if box else 0,

@@ -15,7 +15,7 @@ from typing import Any
 
 from hashscan.central.client import HttpFetcher, HttpService, Link
 from hashscan.central.outbox import Forgetful, Outbox, UntoldOutbox
-from hashscan.errors import HashscanError, IncompleteError, UsageError
+from hashscan.errors import HashscanError, IncompleteError, QuarantineError, StateError, UsageError
 from hashscan.files.engine import InProcessEngine, LocalEngine
 from hashscan.files.walk import WalkOptions
 from hashscan.jobs.confirm import Court, LocalConfirmer, ServiceConfirmer
@@ -39,6 +39,7 @@ from hashscan.report.text import TextReporter
 from hashscan.settings import Settings, load, read_secret
 
 OUTBOX_NAME = "agent.sqlite"
+_MAX_KEY_BYTES = 256
 _MAX_JOBS = 4  # more readers than this on one disk slow each other down (measured cold)
 
 
@@ -134,7 +135,8 @@ def service_tools(chosen: Settings) -> ServiceTools:
 
 def _public_key(path: Path) -> str:
     try:
-        return path.read_text("ascii")[:256]
+        with path.open("rb") as stream:
+            return stream.read(_MAX_KEY_BYTES).decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
         hint = "service.public_key_file comes with the enrolment"
         raise UsageError(f"cannot read the pinned key {path}: {error}", hint=hint) from None
@@ -146,6 +148,17 @@ def outbox(chosen: Settings, stack: ExitStack, *, untold: bool = False) -> Outbo
     opened = cls(chosen.state_dir / OUTBOX_NAME, time.time)
     stack.callback(opened.close)
     return opened
+
+
+def outbox_if_any(chosen: Settings, stack: ExitStack) -> Outbox | None:
+    """The same where there is one; looking makes none. Raises `StateError` where nobody can tell."""
+    try:
+        os.stat(chosen.state_dir / OUTBOX_NAME)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StateError(f"the state in {chosen.state_dir} cannot be read: {error.strerror}", hint="are you root?") from None
+    return outbox(chosen, stack)
 
 
 def vault(chosen: Settings, trigger: str) -> Vault:
@@ -175,7 +188,9 @@ def _own_directories(chosen: Settings) -> frozenset[tuple[int, int]]:
     One that others can enter is no place of ours, but a mistake in the configuration (``state = "/srv"``) that would hide
     everything in it from the scan.
     """
-    own = set(vault(chosen, "").own_directories())
+    own: set[tuple[int, int]] = set()
+    with suppress(QuarantineError):  # a vault that we cannot read is not ours; where it should be, `recover` says so
+        own.update(vault(chosen, "").own_directories())
     for folder in (chosen.state_dir, chosen.vault_dir, chosen.run_dir):
         try:
             status = folder.stat()
@@ -255,7 +270,12 @@ def service_plan(chosen: Settings, stack: ExitStack, *, dry_run: bool) -> Plan:
 
 
 def absolute(paths: Sequence[bytes]) -> list[bytes]:
-    """Paths as the operator means them: absolute, without ``.`` and ``..``; links in them are followed when they are opened."""
+    """Paths as the operator means them: absolute, without ``.`` and ``..``; links in them are followed when they are opened.
+
+    Raises `UsageError` for an empty one: a script's unset variable does not mean the current directory.
+    """
+    if not all(paths):
+        raise UsageError("a path is empty", hint="is a variable unset?")
     return [os.path.abspath(path) for path in paths]
 
 

@@ -17,12 +17,12 @@ from typing import Any, Protocol, TypeAlias
 
 from blake3 import blake3
 
+from hashscan.files.reading import WAITING, WAYS, Way
 from hashscan.model import Algorithm, Reason
 
 BUFFER = 1 << 20  # bytes read at once; a smaller file is read and hashed in one call
 LARGE = 8 << 20  # bytes; a larger file is a piece of work of its own
 MAX_GROWTH = 1 << 30  # bytes by which a file may outgrow its size while it is read
-RWF_DONTCACHE = 0x80  # Linux 6.14: what was not in the page cache is not kept there, what was stays
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOATIME
 # O_NOATIME is for the owner and root only, EPERM for others. O_NONBLOCK: should a FIFO have taken the place of a file since the
 # directory was read, nobody waits for a writer.
@@ -73,7 +73,7 @@ class _Postponed(Exception):
 class Batch:
     """What one call of `Hasher.run` did. ``names``, ``statuses`` and ``rows`` are columns of the files that were hashed."""
 
-    __slots__ = ("bytes_hashed", "large", "names", "refused", "rows", "statuses")
+    __slots__ = ("bytes_hashed", "large", "names", "refused", "rows", "statuses", "waiting")
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -81,7 +81,15 @@ class Batch:
         self.rows: list[Row] = []
         self.refused: list[tuple[str, OSError | Refusal]] = []
         self.large: list[str] = []
+        self.waiting: list[tuple[str, int]] = []  # open files that the disk has been asked for; none when the batch is done
         self.bytes_hashed = 0
+
+    def enter(self, name: str, status: os.stat_result, row: Row) -> None:
+        """Enter a file that was hashed."""
+        self.names.append(name)
+        self.statuses.append(status)
+        self.rows.append(row)
+        self.bytes_hashed += status.st_size
 
     def refuse(self, name: str, why: Exception) -> None:
         """Enter a file that was not hashed."""
@@ -91,24 +99,34 @@ class Batch:
             self.large.append(name)
 
 
-def _softer(why: Exception, flags: int, read_flags: int) -> tuple[int, int] | None:
+def _softer(why: Exception, flags: int, ways: Sequence[Way]) -> tuple[int, Sequence[Way]] | None:
     """What to ask for instead, where too much was asked of owner or filesystem; kept up to the end of the batch."""
     code = why.errno if isinstance(why, OSError) else None
     if code == errno.EPERM and flags & os.O_NOATIME:
-        return flags & ~os.O_NOATIME, read_flags
-    if code == errno.EOPNOTSUPP and read_flags:
-        return flags, 0
+        return flags & ~os.O_NOATIME, ways
+    if code == errno.EOPNOTSUPP and len(ways) > 1:
+        return flags, ways[1:]
     return None
 
 
 class Hasher:
-    """Hashes files by name in an open directory. ``alive`` is called after each full buffer of a longer file."""
+    """Hashes files by name in an open directory. ``alive`` is called after each full buffer of a longer file.
 
-    def __init__(self, algorithms: Sequence[Algorithm], max_file_bytes: int | None, alive: Callable[[], None]) -> None:
+    ``ways`` are the ways to read, the best first; the last one must work everywhere.
+    """
+
+    def __init__(
+        self,
+        algorithms: Sequence[Algorithm],
+        max_file_bytes: int | None,
+        alive: Callable[[], None],
+        ways: Sequence[Way] = WAYS,
+    ) -> None:
         self._constructors = [_constructor(algorithm) for algorithm in algorithms]
         self._row = _row_function(self._constructors)
         self._max = max_file_bytes
         self._alive = alive
+        self._ways = ways
         self._view = memoryview(bytearray(BUFFER))
 
     def run(self, dir_fd: int | None, names: list[str], until: float, limit: int, *, large: bool = False) -> Batch:
@@ -123,7 +141,8 @@ class Hasher:
         view, digest, buffers = self._view, self._row, [self._view]
         one_read = BUFFER - 1 if self._max is None else min(BUFFER - 1, self._max)
         flags = _FLAGS if dir_fd is None else _FLAGS | os.O_NOFOLLOW
-        read_flags = RWF_DONTCACHE
+        ways = self._ways
+        ask = ways[0].ask
         while names and limit > 0:
             limit -= 1
             name = names.pop()
@@ -133,21 +152,26 @@ class Hasher:
                 status = fstat(fd)
                 size = status.st_size
                 if size <= one_read and status.st_mode & 0o170000 == 0o100000:
-                    got = preadv(fd, buffers, 0, read_flags)
-                    row = digest(view[:got]) if got == size else self._read_on(fd, size, read_flags)
+                    got = preadv(fd, buffers, 0, ask)
+                    row = digest(view[:got]) if got == size else self._read_on(fd, size, ways[0])
                 else:
                     self._admit(status, large=large)
-                    row = self._read_on(fd, size, read_flags)
+                    row = self._read_on(fd, size, ways[0])
                 made(name)
                 statuses(status)
                 rows(row)
                 batch.bytes_hashed += size
             except (OSError, Refusal, _Postponed) as why:
-                softer = _softer(why, flags, read_flags)
-                if softer is None:
+                if fd >= 0 and isinstance(why, BlockingIOError):
+                    batch.waiting.append((name, fd))
+                    fd = -1
+                    if len(batch.waiting) >= WAITING:
+                        self._take_waiting(batch, ways[0])
+                elif (softer := _softer(why, flags, ways)) is None:
                     batch.refuse(name, why)
                 else:
-                    flags, read_flags = softer
+                    flags, ways = softer
+                    ask = ways[0].ask
                     names.append(name)
                     limit += 1
             finally:
@@ -155,7 +179,26 @@ class Hasher:
                     close(fd)
             if clock() >= until:
                 break
+        self._take_waiting(batch, ways[0])
         return batch
+
+    def _take_waiting(self, batch: Batch, way: Way) -> None:
+        """Read what the disk was asked for, in that order."""
+        for name, fd in batch.waiting:
+            try:
+                status = os.fstat(fd)
+                self._admit(status, large=True)
+                batch.enter(name, status, self._read_waiting(fd, status.st_size, way))
+            except (OSError, Refusal) as why:
+                batch.refuse(name, why)
+            finally:
+                os.close(fd)
+            self._alive()
+        batch.waiting.clear()
+
+    def _read_waiting(self, fd: int, size: int, way: Way) -> Row:
+        got = way.take_whole(fd, [self._view]) if size < BUFFER else -1
+        return self._row(self._view[:got]) if got == size else self._read_on(fd, size, way)
 
     def _admit(self, status: os.stat_result, *, large: bool) -> None:
         """Raises `Refusal` where this must not be read, `_Postponed` where it is to be read later."""
@@ -166,11 +209,12 @@ class Hasher:
         if status.st_size > LARGE and not large:
             raise _Postponed
 
-    def _read_on(self, fd: int, size: int, read_flags: int) -> Row:
+    def _read_on(self, fd: int, size: int, way: Way) -> Row:
         """The digests of all that can be read. Raises OSError, and `Refusal` where there is no end to it."""
         hashes = [make() for make in self._constructors]
-        view, buffers, offset = self._view, [self._view], 0
-        while got := os.preadv(fd, buffers, offset, read_flags):
+        view, offset = self._view, 0
+        way.begin(fd)
+        while got := way.take_at(fd, view, offset):
             data = view[:got]
             for one in hashes:
                 one.update(data)

@@ -74,11 +74,13 @@ class CaseStore:
         return self.root / "cases" / case_id / name
 
     def ids(self) -> list[str]:
-        """The ids of all case directories, sorted; none where there is no vault yet."""
+        """The ids of all case directories, sorted; none where there is no vault yet. Raises `QuarantineError`."""
         try:
             names = os.listdir(self.root / "cases")
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise QuarantineError(f"the vault {self.root} cannot be read: {error.strerror}") from error
         return sorted(name for name in names if _CASE_ID.fullmatch(name))
 
     def create(self, record: Record) -> None:

@@ -17,7 +17,7 @@ from scripts.benchlib.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``folder`` holds corpora and lists. ``scale`` shrinks all corpora; ``entries`` of the published lists, ``wide`` of the largest.
+    """``folder`` holds corpora and lists. ``scale`` shrinks corpora; ``entries`` of published lists, ``wide`` of the largest.
 
     ``jobs`` are our workers. ``quick`` runs and checks everything once, and times nothing.
     """
@@ -87,7 +87,7 @@ class Desk:
 
     @contextmanager
     def scan(self, row: Row, *, service: str | None = None, remember: bool = False) -> Iterator[Scan]:
-        """Our side of ``row``; every file is read unless it is to ``remember`` digests. ``service`` overrides that of the row."""
+        """Our side of ``row``; every file is read unless it is to ``remember`` digests. ``service``: not that of the row."""
         corpus = self.corpus(row.corpus)
         flags = ["--no-cache"] if self.able.no_cache and not remember else []
         kind = row.service if service is None else service

@@ -38,10 +38,9 @@ def digests(tree: Path, jobs: int, say: Callable[[str], None]) -> int:
             seen = compare(ours.digests, _theirs(names, algorithm), (algorithm,))
             say(f"{algorithm:7} {seen}")
             total += seen.count
-    say(
-        f"{len(ours.digests)} files below {tree}, {len(ours.digests) * len(algorithms)} digests, {total} differences, {ours.unread} unreadable"
-    )
-    return total + (not ours.digests)
+    files = len(ours.digests)
+    say(f"{files} files below {tree}, {files * len(algorithms)} digests, {total} differences, {ours.unread} unreadable")
+    return total + (not files)  # a comparison of nothing proves nothing
 
 
 def _theirs(names: Path, algorithm: str) -> Digests:

@@ -44,7 +44,7 @@ KINDS = {
 def random_rows(kind: ListKind, entries: int) -> Iterator[str]:
     """A CSV list, line by line: random digests, which no file has.
 
-    Sizes are log-normal around 60 KiB (sigma 1.3): a million entries leave few sizes below 500 KB free, and nearly all above 5 MB.
+    Sizes are log-normal around 60 KiB (sigma 1.3): a million entries leave few sizes free below 200 KB, and most above 1 MB.
     """
     rng = random.Random(f"hashscan bench list {kind.name}")
     yield ",".join([*kind.algorithms, *(["size"] if kind.sizes else [])]) + "\n"

@@ -90,12 +90,18 @@ def write_config(folder: Path, head: str = "") -> Path:
     return config
 
 
-def check_summary(events: bytes, corpus: Corpus, *, findings: int = 0) -> Mapping[str, Any]:
-    """The summary of a complete scan that read every file of ``corpus``. Raises `WrongSummary`."""
+def summary_of(events: bytes) -> Mapping[str, Any]:
+    """The last event. Raises `WrongSummary` where it is not a summary."""
     last = events.rstrip().rpartition(b"\n")[2]
     summary: dict[str, Any] = json.loads(last) if last else {}
     if summary.get("type") != "summary":
         raise WrongSummary(f"the last event is {summary.get('type')!r}: {summary.get('message', '')}")
+    return summary
+
+
+def check_summary(events: bytes, corpus: Corpus, *, findings: int = 0) -> Mapping[str, Any]:
+    """The summary of a complete scan that read every file of ``corpus``. Raises `WrongSummary`."""
+    summary = summary_of(events)
     paths = summary["paths"]
     read = paths["scanned"] + paths["cached"] + paths["by_size"]
     seen = {
@@ -126,14 +132,11 @@ class Everything:
 
     def __init__(self, algorithms: Sequence[str]) -> None:
         self.algorithms = tuple(Algorithm(one) for one in algorithms)
+        self.admits_size = None
 
     def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> range:
         """All rows."""
         return range(len(digests))
-
-    def admits_size(self, size: int) -> bool:  # noqa: ARG002 - the interface of the port
-        """Every size."""
-        return True
 
     def candidates(self, hashed: Sequence[HashedFile]) -> list[Candidate]:
         """All files."""

@@ -15,9 +15,7 @@ _BATCH = 1000  # paths a call under xargs, or an eighth of each process's share 
 # tree, paths a call, processes, then the command. find's order and NUL bytes: the fastest plain way to feed them all.
 _XARGS = 'tree=$1 n=$2 p=$3; shift 3; find "$tree" -type f -print0 | xargs -0 -r -n "$n" -P "$p" "$@"'
 # Everything off that is not a hash, and no limit that leaves a file out.
-_CLAMSCAN_OFF = """
-    pe elf ole2 pdf swf html xmldocs hwp3 onenote archive mail image image-fuzzy-hash
-""".split()
+_CLAMSCAN_OFF = ("pe", "elf", "ole2", "pdf", "swf", "html", "xmldocs", "hwp3", "onenote", "archive", "mail", "image")
 
 Digests = dict[bytes, dict[str, str]]
 """Path to digests by the name of their algorithm, lowercase hex."""
@@ -102,7 +100,16 @@ def clamscan(corpus: Corpus, database: Path) -> list[str]:
     off = [f"--scan-{one}=no" for one in _CLAMSCAN_OFF]
     limits = ["--max-filesize=2000M", "--max-scansize=2000M", "--max-dir-recursion=100"]
     return [
-        *("clamscan", "-r", "-i", f"--database={database}", "--heuristic-alerts=no", "--bytecode=no", "--phishing-sigs=no"),
+        *(
+            "clamscan",
+            "-r",
+            "-i",
+            f"--database={database}",
+            "--heuristic-alerts=no",
+            "--bytecode=no",
+            "--phishing-sigs=no",
+            "--scan-image-fuzzy-hash=no",
+        ),
         *off,
         *limits,
         str(corpus.tree),

@@ -88,9 +88,9 @@ def plot(results: Sequence[Result]) -> str:
     """The ratios as bars on a logarithmic scale, each with a tick at its target: an SVG."""
     shown = [one for one in results if one.unit is Unit.RATIO and one.value is not None]
     height = _GAP * (len(shown) + 2)
+    size = f'width="{_LEFT + _WIDTH + _RIGHT}" height="{height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LEFT + _WIDTH + _RIGHT}" height="{height}" '
-        'font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="{_LEFT}" y="18">time of hashscan / time of the peer (logarithmic); the tick is the target</text>',
     ]
@@ -126,9 +126,9 @@ def _x(ratio: float) -> float:
 def machine(told: Mapping[str, Any], settings: Mapping[str, Any], command: str) -> str:
     """Where and with what it was measured, as a Markdown list."""
     versions = ", ".join(told["peers"].values())
+    hardware = f"{told['cpu']}, {told['cores']} cores, {told['memory_gb']} GB"
     return (
-        f"- Machine: {told['cpu']}, {told['cores']} cores, {told['memory_gb']} GB, Linux {told['kernel']}, {told['filesystem']}, "
-        f"Python {told['python']}\n"
+        f"- Machine: {hardware}; Linux {told['kernel']}, {told['filesystem']}, Python {told['python']}\n"
         f"- Date: {told['date']}; hashscan {settings['hashscan']}, source {settings['source']}\n"
         f"- Peers: {versions}\n"
         f"- Command: `{command}`: scale {settings['scale']:g}, {settings['entries']:,} entries, {settings['pairs']} pairs, "

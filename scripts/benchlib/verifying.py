@@ -81,7 +81,10 @@ class Verifier:
             )
             self._theirs[key] = theirs if holds else None
         digests = self._theirs[key]
-        return digests is not None and all([self._found(corpus, one, digests) for one in algorithms])
+        if digests is None:
+            return False
+        found = [self._found(corpus, one, digests) for one in algorithms]  # all of them, also where one failed
+        return all(found)
 
     def clamav_agrees(self, name: str) -> bool:
         """Whether clamscan, with a database of a few of the files, finds these and no others."""

@@ -26,6 +26,7 @@ WIDTH = 160  # characters of a line
 OPERATING, README = "docs/operating.md", "README.md"
 NAMED_TESTS = ("docs/threat-model.md", "docs/quarantine.md")
 EVERY_COMMAND = {"--help", "-h"}
+NOT_TYPED = {"hashscan filter v1", "hashscan confirm v1"}  # contexts of keys in docs/wire.md, no commands
 
 
 def documents() -> dict[str, str]:
@@ -220,7 +221,7 @@ def command_problems(name: str, line: str) -> list[str]:
 
 
 def test_commands_in_the_documents_exist() -> None:
-    lines = [(name, line) for name, text in documents().items() for line in command_lines(text)]
+    lines = [(name, line) for name, text in documents().items() for line in command_lines(text) if line not in NOT_TYPED]
     problems = [problem for name, line in lines for problem in command_problems(name, line)]
     assert not problems, "\n".join(["", *problems])
     assert len(lines) > 40, "the check would look at nothing"

@@ -24,6 +24,7 @@ COMPONENTS = {
     "git": Component(_program("git"), "install git"),
     "cc": Component(_program("cc"), "install a C compiler (gcc or clang)"),
     "strace": Component(_program("strace"), "install strace"),
+    "jq": Component(_program("jq"), "install jq"),
     "shellcheck": Component(_program("shellcheck"), "install shellcheck"),
 }
 

@@ -1,0 +1,56 @@
+"""Which filesystems tell the truth about a file's times, and what a filesystem is called in the digest cache.
+
+The digest cache believes that a file whose inode, size, mtime and ctime are as they were holds the bytes that it held. Local
+filesystems with write-back keep ctime so: a write sets it, and a store through a shared map sets it when the page was clean. tmpfs has no
+write-back, so a map that stays open changes a file without a trace; FUSE, NFS and SMB say what somebody else tells them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from xxhash import xxh3_64_intdigest
+
+from hashscan import fsops
+
+BELIEVED = frozenset({b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs", b"zfs", b"bcachefs", b"jfs", b"overlay"})
+_MAX_MOUNTINFO = 16 << 20  # bytes; a host with 50,000 mounts has about 8 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """``number`` names it in keys (64 bits), ``believed`` is whether its times can be."""
+
+    number: int
+    believed: bool
+
+
+def type_of_mount(mountinfo: bytes, mount: int) -> bytes:
+    """The filesystem type of the mount with this id, b"" where it is not listed. Format: proc_pid_mountinfo(5)."""
+    begin = b"%d " % mount
+    for line in mountinfo.splitlines():
+        if line.startswith(begin):
+            return line.partition(b" - ")[2].split(b" ")[0]
+    return b""
+
+
+def number_of(device: int, fsid: int) -> int:
+    """The number of a filesystem by its st_dev and f_fsid.
+
+    A fixed device number says which disk, f_fsid which filesystem lies on it: an image mounted over the same loop device is another one.
+    The numbers of btrfs, zfs and overlay (major 0) are handed out in the order of mounting, so there f_fsid alone is stable.
+    """
+    stable = os.major(device) or not fsid
+    return xxh3_64_intdigest(f"{device if stable else 0} {fsid}".encode())
+
+
+def filesystem_of(fd: int, device: int, believed: frozenset[bytes] = BELIEVED) -> Filesystem:
+    """What is known of the filesystem of an open directory; not believed where the system does not say. ``device`` is its st_dev."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as stream:
+            mounts = stream.read(_MAX_MOUNTINFO)
+        kind = type_of_mount(mounts, fsops.mount_id(fd))
+        return Filesystem(number_of(device, os.fstatvfs(fd).f_fsid), kind in believed)
+    except OSError:
+        return Filesystem(0, believed=False)

@@ -1,0 +1,68 @@
+"""How bytes are asked for, so that a cold disk is kept busy and the page cache of the host is left as it was found.
+
+First asked with RWF_NOWAIT: what is resident comes at once, and this is the only read of it. What is not makes the kernel
+start to read ahead and answer EAGAIN; such a file waits, open, while its neighbours are asked for, and is read for good a little
+later. With RWF_DONTCACHE on both reads the pages that were brought in for us are dropped when they have been copied; those that
+somebody else had there stay. POSIX_FADV_WILLNEED would bring in pages that RWF_DONTCACHE then takes for somebody else's.
+
+Where the kernel or the filesystem does not know RWF_DONTCACHE, what RWF_NOWAIT did not find is dropped by POSIX_FADV_DONTNEED.
+Sources: preadv2(2), posix_fadvise(2), `filemap_get_pages` and `filemap_end_dropbehind_read` in the kernel's mm/filemap.c.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+RWF_NOWAIT = 0x08  # Linux 4.14
+RWF_DONTCACHE = 0x80  # Linux 6.14; per filesystem
+WAITING = 64  # files that are open and wait for the disk, in one worker
+_PAGE = os.sysconf("SC_PAGESIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Flags for the first read of a file, for those that may block, and whether what these brought in must be dropped."""
+
+    ask: int
+    take: int
+    drop: bool
+
+    def take_whole(self, fd: int, buffers: list[memoryview]) -> int:
+        """The beginning of a file that was not resident when it was asked for. Raises OSError."""
+        got = os.preadv(fd, buffers, 0, self.take)
+        if self.drop:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        return got
+
+    def begin(self, fd: int) -> None:
+        """Before a file is read with `take_at`. Raises OSError."""
+        if self.drop:
+            # Else the kernel reads ahead past the buffer, and what we brought in looks like somebody else's at the next one.
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+
+    def take_at(self, fd: int, view: memoryview, offset: int) -> int:
+        """Read into ``view``, blocking; 0 at the end. Raises OSError."""
+        if not self.drop:
+            return os.preadv(fd, [view], offset, self.take)
+        try:
+            resident = os.preadv(fd, [view], offset, RWF_NOWAIT)
+        except BlockingIOError:
+            resident = 0
+        if resident == len(view):
+            return resident
+        got = os.preadv(fd, [view[resident:]], offset + resident, 0)
+        if got:
+            begin = (offset + resident) // _PAGE * _PAGE
+            os.posix_fadvise(fd, begin, offset + resident + got - begin, os.POSIX_FADV_DONTNEED)
+        return resident + got
+
+
+WAYS = (
+    Way(RWF_NOWAIT | RWF_DONTCACHE, RWF_DONTCACHE, drop=False),
+    Way(RWF_DONTCACHE, RWF_DONTCACHE, drop=False),
+    Way(RWF_NOWAIT, 0, drop=True),
+    Way(0, 0, drop=False),
+)
+"""The best first; EOPNOTSUPP leads to the next. The last one leaves what it read in the cache: only a kernel before 4.14, or a
+filesystem that cannot say what is resident (tmpfs, which has nothing to drop; some network and FUSE filesystems), gets there."""

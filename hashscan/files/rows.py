@@ -1,0 +1,177 @@
+"""What the digest cache remembers of one directory, as bytes: pure rules, no disk and no clock (docs/formats.md).
+
+A row is about a stretch of one directory: the regular files among `listing.WINDOW` names. The identity of each file (inode, size,
+mtime, ctime) is packed in a fixed order, so that "is everything as it was?" is one comparison of bytes; the digests are one
+column for each algorithm. A digest of zeros is one that is not known. Everything is under a checksum together with the key of the
+row: whatever a damaged file gives back, it is that very row as it was written, or nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import starmap
+from operator import attrgetter
+from struct import Struct
+from typing import NamedTuple
+
+from xxhash import xxh3_64_intdigest
+
+from hashscan.model import Algorithm
+
+IDENTITY = Struct("<QQqq")  # inode, size in bytes, mtime and ctime in nanoseconds since 1970
+_HEAD = Struct("<QQQIIIIIBB")  # check, device, inode, part, run, files, length of the root, of the path; algorithms, complete
+_FILE_HEAD = Struct("<QQB")  # check, device, algorithms
+_ID = Struct("<Q")
+_SEED = 0x6873_0001  # the format: a row of another one does not check
+_POSITIVE = (1 << 63) - 1  # SQLite's integers are signed
+_SPREAD = 0x9E37_79B9_7F4A_7C15  # 2^64 over the golden ratio: parts of one directory land far from other directories
+MAX_ROW_BYTES = 4 << 20  # a full window with all algorithms has 0.55 MB, the path of a deep directory 60 kB
+
+_ALGORITHMS = tuple(Algorithm)
+BIT = {algorithm: 1 << index for index, algorithm in enumerate(_ALGORITHMS)}
+_ZERO = {algorithm: bytes(algorithm.digest_size) for algorithm in _ALGORITHMS}
+
+identity_fields = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+
+
+def mask_of(algorithms: Iterable[Algorithm]) -> int:
+    """The algorithms as one byte: bit i is the i-th of `Algorithm`."""
+    mask = 0
+    for algorithm in algorithms:
+        mask |= BIT[algorithm]
+    return mask
+
+
+def algorithms_of(mask: int) -> tuple[Algorithm, ...]:
+    """The inverse of `mask_of`, in the order of `Algorithm`."""
+    return tuple(algorithm for algorithm in _ALGORITHMS if mask & BIT[algorithm])
+
+
+def block_of(statuses: Iterable[os.stat_result]) -> bytes:
+    """The identities of files, 32 bytes each."""
+    return b"".join(starmap(IDENTITY.pack, map(identity_fields, statuses)))
+
+
+class Key(NamedTuple):
+    """What a row is about: filesystem (see `filesystems`), inode of the directory, which window of its names."""
+
+    device: int
+    inode: int
+    part: int
+
+    @property
+    def id(self) -> int:
+        """The row's number in its table: neighbouring directories lie side by side. Two keys may share one; then one is forgotten."""
+        return (self.device + self.inode + self.part * _SPREAD) & _POSITIVE
+
+
+def due(row_id: int, run: int, reread: int) -> bool:
+    """Whether this run reads the files of the row again: one row in ``reread``, another one each run; never where it is 0."""
+    return reread > 0 and (xxh3_64_intdigest(_ID.pack(row_id)) + run) % reread == 0
+
+
+class Row:
+    """One row. ``columns`` maps the algorithms to their digests, joined, in the order of ``block``; ``check`` is 0 until encoded.
+
+    ``complete`` is the mask of the algorithms whose digest is known for every file of the row.
+    """
+
+    __slots__ = ("block", "check", "columns", "complete", "key", "path", "root", "run")
+
+    def __init__(self, key: Key, run: int, where: tuple[bytes, bytes], block: bytes, columns: dict[Algorithm, bytes]) -> None:
+        self.key, self.run, self.block, self.columns = key, run, block, columns
+        self.root, self.path = where
+        self.check = 0
+        self.complete = mask_of(algorithm for algorithm in columns if all_known(algorithm, columns[algorithm]))
+
+    def __len__(self) -> int:
+        return len(self.block) // IDENTITY.size
+
+    def encode(self) -> bytes:
+        """The bytes of the row; sets ``check``."""
+        where = (len(self), len(self.root), len(self.path))
+        head = _HEAD.pack(0, *self.key, self.run, *where, mask_of(self.columns), self.complete)[8:]
+        body = b"".join(
+            (head, self.root, self.path, self.block, *(self.columns[one] for one in algorithms_of(mask_of(self.columns))))
+        )
+        self.check = xxh3_64_intdigest(body, _SEED)
+        return self.check.to_bytes(8, "little") + body
+
+    def rows(self, algorithms: Sequence[Algorithm]) -> list[tuple[bytes, ...]]:
+        """The digests file by file, as a sieve takes them."""
+        return list(zip(*[slots(algorithm, self.columns[algorithm]) for algorithm in algorithms], strict=True))
+
+
+def decode(data: bytes, key: Key | None) -> Row | None:
+    """The row that was encoded under ``key`` (any, for None), or None where these bytes are not that."""
+    if not _HEAD.size <= len(data) <= MAX_ROW_BYTES:
+        return None
+    check, device, inode, part, run, files, root_size, path_size, mask, complete = _HEAD.unpack_from(data)
+    if check != xxh3_64_intdigest(data[8:], _SEED) or (key is not None and (device, inode, part) != key):
+        return None
+    row = Row.__new__(Row)
+    row.key, row.run, row.check, row.complete = key or Key(device, inode, part), run, check, complete
+    path_at = _HEAD.size + root_size
+    block_at = path_at + path_size
+    at = block_at + files * IDENTITY.size
+    row.root, row.path, row.block = data[_HEAD.size : path_at], data[path_at:block_at], data[block_at:at]
+    row.columns = {}
+    for algorithm in _OF_MASK[mask & 15]:
+        end = at + files * algorithm.digest_size
+        row.columns[algorithm] = data[at:end]
+        at = end
+    return row if at == len(data) else None
+
+
+_OF_MASK = [algorithms_of(mask) for mask in range(16)]
+
+
+def all_known(algorithm: Algorithm, column: bytes) -> bool:
+    """Whether no digest of the column is missing."""
+    zero = _ZERO[algorithm]
+    # A run of zeros elsewhere than in a slot of its own is possible, and rare: only then every slot is looked at.
+    return zero not in column or zero not in slots(algorithm, column)
+
+
+def slots(algorithm: Algorithm, column: bytes) -> list[bytes]:
+    """The digests of a column, one by one."""
+    size = algorithm.digest_size
+    return [column[at : at + size] for at in range(0, len(column), size)]
+
+
+def is_known(digest: bytes) -> bool:
+    """Whether this is a digest and not the place for one. Nobody has a file whose digest is zero."""
+    return digest.count(0) != len(digest)
+
+
+def mark_of(check: int, fingerprint: bytes) -> int:
+    """What says "under these filters no file of the row with this check was a candidate". Void when either changes."""
+    return xxh3_64_intdigest(fingerprint, check) & _POSITIVE
+
+
+def file_id(device: int, inode: int) -> int:
+    """The number of a single file in its table."""
+    return (device + inode) & _POSITIVE
+
+
+def encode_file(device: int, identity: bytes, digests: dict[Algorithm, bytes]) -> bytes:
+    """One remembered file that stands in no row yet."""
+    mask = mask_of(digests)
+    body = _FILE_HEAD.pack(0, device, mask)[8:] + identity + b"".join(digests[one] for one in algorithms_of(mask))
+    return xxh3_64_intdigest(body, _SEED).to_bytes(8, "little") + body
+
+
+def decode_file(data: bytes, device: int, identity: bytes) -> dict[Algorithm, bytes] | None:
+    """Its digests, where it is that very file as it was."""
+    at = _FILE_HEAD.size + IDENTITY.size
+    if not at < len(data) <= MAX_ROW_BYTES:
+        return None
+    check, told, mask = _FILE_HEAD.unpack_from(data)
+    if check != xxh3_64_intdigest(data[8:], _SEED) or told != device or data[_FILE_HEAD.size : at] != identity:
+        return None
+    digests = {}
+    for algorithm in _OF_MASK[mask & 15]:
+        digests[algorithm] = data[at : at + algorithm.digest_size]
+        at += algorithm.digest_size
+    return digests if at == len(data) else None
