@@ -31,7 +31,7 @@ def _admin() -> Any:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("/var/lib/hashscan-service"),
     show_default=True,
-    envvar="HASHSCAN_SERVICE_DATA",
+    envvar="HASHSCAN_HOTLINE",
     help="Folder of the service.",
 )
 @click.pass_context

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from hashscan.atomic import make_private_directory
-from hashscan.errors import LockedError, QuarantineError
+from hashscan.errors import LockedError, StateError
 
 _MAX_OWNER_BYTES = 200
 
@@ -20,7 +20,7 @@ _MAX_OWNER_BYTES = 200
 class RunLock:
     """Holds an flock on ``path`` while the block runs; the kernel lets go of it however the process ends.
 
-    Raises `LockedError`, which names the owner, where another run holds it, and `QuarantineError` where the file cannot be
+    Raises `LockedError`, which names the owner, where another run holds it, and `StateError` where the file cannot be
     made or opened.
     """
 
@@ -34,7 +34,7 @@ class RunLock:
             make_private_directory(self._path.parent)
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise QuarantineError(f"the lock file {self._path} cannot be opened: {error.strerror}") from error
+            raise StateError(f"the lock file {self._path} cannot be opened: {error.strerror}") from error
         try:
             self._claim(fd)
         except BaseException:
@@ -55,10 +55,10 @@ class RunLock:
             hint = "wait for it to end, or stop that process"
             raise LockedError(f"another run holds {self._path}: {owner}", hint=hint) from error
         except OSError as error:
-            raise QuarantineError(f"the lock file {self._path} cannot be locked: {error.strerror}") from error
+            raise StateError(f"the lock file {self._path} cannot be locked: {error.strerror}") from error
         since = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")
         try:
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"pid {os.getpid()} since {since}\n".encode(), 0)
         except OSError as error:
-            raise QuarantineError(f"the lock file {self._path} cannot be written: {error.strerror}") from error
+            raise StateError(f"the lock file {self._path} cannot be written: {error.strerror}") from error

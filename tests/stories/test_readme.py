@@ -138,7 +138,7 @@ def served(machine: Machine, line: str, environment: Mapping[str, str]) -> Itera
 def hotline(machine: Machine) -> Iterator[None]:
     """The section about the service, and what the hotline then hands over, put into the folder for the configuration."""
     # Only for these commands: the agent's own would take the variable for a setting.
-    with_data = {"HASHSCAN_SERVICE_DATA": str(machine.top / "hotline")}
+    with_data = {"HASHSCAN_HOTLINE": str(machine.top / "hotline")}
     *prepared, last = lines(blocks(README, "console")["Running the central service"][0])
     assert last == "hashscan service serve"
     for line in prepared:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hashscan.errors import LockedError, QuarantineError
+from hashscan.errors import LockedError, StateError
 from hashscan.quarantine.lock import RunLock
 
 
@@ -50,6 +50,6 @@ def test_a_killed_owner_lets_go(tmp_path: Path) -> None:
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(QuarantineError, match="cannot be opened"):
+    with pytest.raises(StateError, match="cannot be opened"):
         RunLock(tmp_path / "lock").__enter__()
     assert not (tmp_path / "elsewhere").exists()
