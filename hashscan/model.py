@@ -256,6 +256,14 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Something to know that ended no path: the digest cache was damaged, bytes changed without a trace."""
+
+    message: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sifted:
     """What one worker learnt from a stretch of the walk; may be empty, as a sign of life. Sizes in bytes.
 
@@ -274,6 +282,7 @@ class Sifted:
     notes: tuple[Skipped, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     at: bytes = b""
+    warnings: tuple[Warned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

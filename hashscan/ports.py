@@ -39,6 +39,10 @@ class Sieve(Protocol):
     def admits_size(self) -> Callable[[int], bool] | None:
         """Whether a file of that many bytes can be known at all; None where the lists do not state the sizes of all entries."""
 
+    @property
+    def fingerprint(self) -> bytes:
+        """Names the lists in force: another one where any answer may differ; b"" where asking again costs nothing."""
+
     def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> Sequence[int]:
         """Rows (ascending indices into ``digests``) that may be known; a row holds raw digests in the order of `algorithms`."""
 

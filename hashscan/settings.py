@@ -18,70 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from hashscan.errors import UsageError
+from hashscan.units import as_count, as_duration, as_flag, as_names, as_size, as_text, parse_duration, parse_size
+
+__all__ = ["Settings", "load", "parse_duration", "parse_size", "read_secret", "standard_files"]
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_SECRET_BYTES = 4096
 _ENV_PREFIX = "HASHSCAN_"
-_SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-_TIMES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def parse_size(text: str) -> int:
-    """Bytes from "20M", "1.5 GiB", "4096": units of 1024. Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
-    if not match:
-        raise ValueError('a size like "20M" or "1.5G"')
-    return int(float(match[1]) * _SIZES[match[2]])
-
-
-def parse_duration(text: str) -> float:
-    """Seconds from "36h", "7d", "90": units s, m, h, d, w. Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
-    if not match:
-        raise ValueError('a duration like "36h" or "7d"')
-    return float(match[1]) * _TIMES[match[2]]
-
-
-def _size(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else parse_size(_text(value))
-
-
-def _duration(value: Any) -> float:
-    return (
-        float(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        else parse_duration(_text(value))
-    )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a text in quotes")  # noqa: TRY004 - one kind of error for all values
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if isinstance(value, str) and value.lower() in words:
-        return words[value.lower()]
-    raise ValueError("true or false")
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError("a whole number, 0 or more")
-    return value
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise ValueError('a list of texts like ["a", "b"]')
-    return tuple(part.strip() for part in parts if part.strip())
 
 
 def _setting(default: Any, convert: Callable[[Any], Any], doc: str, *, is_path: bool = False) -> Any:
@@ -93,23 +36,23 @@ def _setting(default: Any, convert: Callable[[Any], Any], doc: str, *, is_path: 
 class ServiceSettings:
     """[service]: how to reach the central service. Files hold the secrets; without ``url`` only local audits are possible."""
 
-    url: str = _setting("", _text, "address of the central service, https://...")
-    provider: str = _setting("", _text, "the name under which the hotline admitted this company")
-    api_key_file: str = _setting("api-key", _text, "file with the API key, mode 0600", is_path=True)
-    provider_key_file: str = _setting("provider-key", _text, "file with the provider key, mode 0600", is_path=True)
-    public_key_file: str = _setting("service.pub", _text, "file with the pinned key of the service", is_path=True)
-    ca_file: str = _setting("", _text, "certificate authority of the service, where it is not a public one", is_path=True)
-    proxy: str = _setting("", _text, "proxy, http://host:port; the environment's is not used")
-    deadline: float = _setting(60.0, _duration, "the longest that one question may take with all its attempts")
+    url: str = _setting("", as_text, "address of the central service, https://...")
+    provider: str = _setting("", as_text, "the name under which the hotline admitted this company")
+    api_key_file: str = _setting("api-key", as_text, "file with the API key, mode 0600", is_path=True)
+    provider_key_file: str = _setting("provider-key", as_text, "file with the provider key, mode 0600", is_path=True)
+    public_key_file: str = _setting("service.pub", as_text, "file with the pinned key of the service", is_path=True)
+    ca_file: str = _setting("", as_text, "certificate authority of the service, where it is not a public one", is_path=True)
+    proxy: str = _setting("", as_text, "proxy, http://host:port; the environment's is not used")
+    deadline: float = _setting(60.0, as_duration, "the longest that one question may take with all its attempts")
 
 
 @dataclass(frozen=True, slots=True)
 class ListsSettings:
     """[lists]: how long lists are good for, and which MD5-only lists may move files."""
 
-    max_age: float = _setting(7 * 86_400.0, _duration, "past this age of the lists a scan refuses to run (exit 20)")
+    max_age: float = _setting(7 * 86_400.0, as_duration, "past this age of the lists a scan refuses to run (exit 20)")
     md5_is_enough: tuple[str, ...] = _setting(
-        (), _names, "ids of lists on which MD5 alone is a match; read the threat model first"
+        (), as_names, "ids of lists on which MD5 alone is a match; read the threat model first"
     )
 
 
@@ -117,9 +60,9 @@ class ListsSettings:
 class ScanSettings:
     """[scan]: how a scan works."""
 
-    jobs: int = _setting(0, _count, "worker processes; 0 is one a core, at most 4")
-    max_file_size: int = _setting(0, _size, "larger files are skipped, counted and listed; 0 is no limit")
-    file_deadline: float = _setting(300.0, _duration, "the longest that one file may keep a worker without progress")
+    jobs: int = _setting(0, as_count, "worker processes; 0 is one a core, at most 4")
+    max_file_size: int = _setting(0, as_size, "larger files are skipped, counted and listed; 0 is no limit")
+    file_deadline: float = _setting(300.0, as_duration, "the longest that one file may keep a worker without progress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +70,31 @@ class QuarantineSettings:
     """[quarantine]: what happens to findings."""
 
     enabled: bool = _setting(
-        default=False, convert=_flag, doc="move confirmed findings into the vault; false only reports them"
+        default=False, convert=as_flag, doc="move confirmed findings into the vault; false only reports them"
     )
     vault: str = _setting(
-        "", _text, "folder of the vault, outside every scanned tree; default: vault in the state folder", is_path=True
+        "", as_text, "folder of the vault, outside every scanned tree; default: vault in the state folder", is_path=True
     )
-    per_run: int = _setting(100, _count, "circuit breaker: beyond this number of removals in one run, findings are held")
-    allow_hard_links: bool = _setting(default=False, convert=_flag, doc="also move files that have several names")
+    per_run: int = _setting(100, as_count, "circuit breaker: beyond this number of removals in one run, findings are held")
+    allow_hard_links: bool = _setting(default=False, convert=as_flag, doc="also move files that have several names")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """[cache]: the digests of unchanged files, remembered between scans."""
+
+    enabled: bool = _setting(default=True, convert=as_flag, doc="remember digests; false reads every file each time")
+    reread: int = _setting(32, as_count, "one of so many directories is read again each run, whatever is remembered; 0 is none")
+    max_size: int = _setting(2 << 30, as_size, "the digest cache grows to this size; 80 to 120 bytes a file")
 
 
 @dataclass(frozen=True, slots=True)
 class PathSettings:
     """[paths]: where hashscan keeps its own things; the defaults depend on whether root runs it."""
 
-    state: str = _setting("", _text, "durable state: lists, pending candidates, vault", is_path=True)
-    run: str = _setting("", _text, "lock", is_path=True)
+    state: str = _setting("", as_text, "durable state: lists, pending candidates, vault", is_path=True)
+    run: str = _setting("", as_text, "lock", is_path=True)
+    cache: str = _setting("", as_text, "digest cache: losing it costs time only", is_path=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +105,7 @@ class Settings:
     lists: ListsSettings = field(default_factory=ListsSettings)
     scan: ScanSettings = field(default_factory=ScanSettings)
     quarantine: QuarantineSettings = field(default_factory=QuarantineSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -172,6 +126,11 @@ class Settings:
         return Path(os.environ.get("XDG_RUNTIME_DIR") or self.state_dir) / "hashscan"
 
     @property
+    def cache_dir(self) -> Path:
+        """The folder of the digest cache."""
+        return Path(self.paths.cache) if self.paths.cache else _default_dir("/var/cache/hashscan", "XDG_CACHE_HOME", ".cache")
+
+    @property
     def vault_dir(self) -> Path:
         """The folder of the vault."""
         return Path(self.quarantine.vault) if self.quarantine.vault else self.state_dir / "vault"
@@ -182,6 +141,7 @@ _SECTIONS: Mapping[str, Any] = {
     "lists": ListsSettings,
     "scan": ScanSettings,
     "quarantine": QuarantineSettings,
+    "cache": CacheSettings,
     "paths": PathSettings,
 }
 
@@ -210,9 +170,9 @@ def load(
     Raises `UsageError` naming file and key.
     """
     environ = os.environ if environ is None else environ
-    given = [
-        one for path in ([config] if config else standard_files()) for one in _from_file(path, must_exist=config is not None)
-    ]
+    given = list(_default_paths(config.parent if config else config_folder()))
+    for path in [config] if config else standard_files():
+        given += _from_file(path, must_exist=config is not None)
     given += _from_environment(environ)
     for name, value in (flags or {}).items():
         if value is not None:
@@ -222,16 +182,27 @@ def load(
     origins: dict[str, str] = {}
     for one in given:
         values[one.section][one.key] = _converted(one)
-        origins[f"{one.section}.{one.key}"] = one.origin
+        if one.origin:
+            origins[f"{one.section}.{one.key}"] = one.origin
     return Settings(**{name: cls(**values[name]) for name, cls in _SECTIONS.items()}, origins=origins)
+
+
+def _default_paths(folder: Path) -> Iterable[_Given]:
+    """Relative defaults belong to the configuration too: a pinned key from where we happen to stand could be a tenant's."""
+    for section in _SECTIONS:
+        for key, spec in _fields(section).items():
+            if spec.metadata["is_path"] and spec.default:
+                yield _Given(section, key, spec.default, "", folder)
+
+
+def config_folder() -> Path:
+    """Where the configuration of this user is."""
+    return _default_dir("/etc/hashscan", "XDG_CONFIG_HOME", ".config")
 
 
 def standard_files() -> list[Path]:
     """The configuration files that exist, in the order in which they count."""
-    if os.geteuid() == 0:
-        base = Path("/etc/hashscan")
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "hashscan"
+    base = config_folder()
     files = [base / "config.toml", *sorted((base / "conf.d").glob("*.toml"))]
     return [path for path in files if path.exists()]
 
@@ -247,7 +218,7 @@ def _from_file(path: Path, *, must_exist: bool) -> Iterable[_Given]:
         raise UsageError(f"the configuration {path} is longer than {MAX_CONFIG_BYTES} bytes")
     try:
         document = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML or UTF-8 that is none; a number of thousands of digits
         raise UsageError(f"the configuration {path} is not TOML: {error}") from None
     for section, table in document.items():
         _check_name(section, _SECTIONS, f"{path}: section [{section}]")
@@ -295,17 +266,16 @@ def read_secret(path: Path) -> str:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for a writer for ever
     except OSError as error:
         raise UsageError(f"cannot read the secret file {path}: {error.strerror}", hint="it comes with the enrolment") from None
-    with os.fdopen(fd, "rb") as stream:
-        status = os.fstat(stream.fileno())
+    try:
+        status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_uid not in {os.geteuid(), 0}:
             raise UsageError(f"the secret file {path} must be a file of yours or root's")
         if status.st_mode & 0o077:
             raise UsageError(f"the secret file {path} can be read by others", hint=f"chmod 600 {path}")
-        data = stream.read(MAX_SECRET_BYTES + 1)
-    try:
-        text = data.decode("ascii").strip()
-    except UnicodeDecodeError:
-        text = ""
-    if not text or len(data) > MAX_SECRET_BYTES:
+        data = os.read(fd, MAX_SECRET_BYTES + 1)
+    finally:
+        os.close(fd)
+    text = data.decode("ascii", "replace").strip()
+    if not re.fullmatch("[!-~]+", text) or len(data) > MAX_SECRET_BYTES:
         raise UsageError(f"the secret file {path} does not hold a key")
     return text

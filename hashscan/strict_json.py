@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 MAX_DEPTH = 16
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class StrictJsonError(ValueError):
@@ -105,9 +107,9 @@ class Fields:
         raise StrictJsonError(f"{self._where}: {key!r} is not {want}")
 
     def text(self, key: str, *, max_chars: int = 256, min_chars: int = 1) -> str:
-        """A string of that many characters, without control characters."""
+        """A string of that many characters, without control characters and lone surrogates (no UTF-8 can write those)."""
         value = self._value(key)
-        if not isinstance(value, str) or not min_chars <= len(value) <= max_chars or any(ord(c) < 32 for c in value):
+        if not isinstance(value, str) or not min_chars <= len(value) <= max_chars or _NO_TEXT.search(value):
             self._refuse(key, f"a text of {min_chars} to {max_chars} characters")
         return value
 
@@ -125,8 +127,8 @@ class Fields:
             self._refuse(key, f"an integer from {low} to {high}")
         return value
 
-    def number(self, key: str, *, low: float = 0.0, high: float = 1e12) -> float:
-        """An integer or a float within the bounds."""
+    def number(self, key: str, *, low: float = 0.0, high: float = 2.5e11) -> float:
+        """An integer or a float within the bounds; as seconds since 1970, 2.5e11 is the last that a calendar can show."""
         value = self._value(key)
         if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
             self._refuse(key, f"a number from {low:g} to {high:g}")

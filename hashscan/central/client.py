@@ -6,10 +6,11 @@ Foreign exceptions die here. What is no usable answer becomes `ServiceUnavailabl
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from hashscan import __version__
 from hashscan.central import wire
+from hashscan.central.deadline import Deadline, DeadlineAdapter
 from hashscan.central.retry import Backoff, retry_after
 from hashscan.errors import FilterError, HashscanError, RefusedError, ServiceUnavailable, UsageError
 from hashscan.model import Outcome
@@ -27,28 +29,39 @@ from hashscan.strict_json import Fields, StrictJsonError, parse_object
 MAX_REPLY_BYTES = 4 * 2**20
 MAX_ERROR_BYTES = 4096
 _PIECE = 1 << 16
+_KEY = re.compile("[!-~]{1,512}")  # requests refuses other header values with a message that repeats the key
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How to reach the service. ``deadline`` bounds one call with all its attempts, ``min_rate`` downloads (bytes a second)."""
+    """How to reach the service. ``deadline`` bounds one call with all its attempts, ``min_rate`` downloads (bytes a second).
+
+    Raises `UsageError` for an address or a key that cannot be one. Secrets (a proxy may hold a password) are not in its repr.
+    """
 
     url: str
-    api_key: str
+    api_key: str = field(repr=False)
     ca_file: Path | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     connect_timeout: float = 10.0
     read_timeout: float = 20.0
     deadline: float = 60.0
     min_rate: float = 10_000.0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"https", "http"} or not parts.hostname:
-            raise UsageError(
-                f"{self.url!r} is not the address of a service", hint="service.url is like https://hashes.example.org"
-            )
+        hint = "service.url is like https://hashes.example.org"
+        try:
+            parts = urlsplit(self.url)
+            if parts.scheme not in {"https", "http"} or not parts.hostname or parts.port == 0:
+                raise ValueError
+        except ValueError:  # a port that is none, a bracket too few
+            raise UsageError(f"{self.url!r} is not the address of a service", hint=hint) from None
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            # requests would send the user's name instead of our key, and messages would repeat the password
+            raise UsageError("the address of the service has more than host, port and path", hint=hint)
+        if not _KEY.fullmatch(self.api_key):
+            raise UsageError("the API key is not one", hint="copy the file 'api-key' from the enrolment")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise UsageError(f"{self.url!r} is not encrypted", hint="plain http is for loopback only; use https")
 
@@ -69,7 +82,10 @@ class _Http:
         self._link = link
         self._backoff = backoff
         self._clock = clock
+        self._deadline = Deadline()
         self._session = requests.Session()
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, DeadlineAdapter(self._deadline))
         self._session.trust_env = False  # proxy and CA come from our configuration, never from the environment or ~/.netrc
         if link.proxy:
             self._session.proxies = {"https": link.proxy, "http": link.proxy}
@@ -102,18 +118,22 @@ class _Http:
                 self._clock.sleep(wait)
 
     @contextmanager
-    def response(self, method: str, path: str, *, body: bytes | None = None, key: str = "") -> Iterator[requests.Response]:
-        """One request; the body of a 200 is left to the caller, everything else raises."""
+    def response(
+        self, method: str, path: str, *, deadline: float, body: bytes | None = None, key: str = ""
+    ) -> Iterator[requests.Response]:
+        """One request, over by ``deadline``; the body of a 200 is left to the caller, everything else raises."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if key:
             headers["Idempotency-Key"] = key
+        left = max(deadline - self._clock.monotonic(), 0.001)
+        self._deadline.begin(left)
         try:
             with self._session.request(
                 method,
                 self._link.url.rstrip("/") + path,
                 data=body,
                 headers=headers,
-                timeout=(self._link.connect_timeout, self._link.read_timeout),
+                timeout=(min(self._link.connect_timeout, left), min(self._link.read_timeout, left)),
                 allow_redirects=False,
                 stream=True,
                 verify=str(self._link.ca_file) if self._link.ca_file else True,
@@ -153,6 +173,7 @@ class _Http:
         """The body in pieces as they arrive. Raises `ServiceUnavailable` past the deadline, below the rate or cut short."""
         got, started = 0, self._clock.monotonic()
         announced = response.headers.get("Content-Length", "")
+        expected = int(announced) if re.fullmatch("[0-9]{1,18}", announced) else None
         while piece := response.raw.read1(_PIECE):
             got += len(piece)
             if got > max_bytes:
@@ -161,8 +182,8 @@ class _Http:
             if now > deadline or (now - started > 10 and got / (now - started) < self._link.min_rate):
                 raise ServiceUnavailable(f"the service sends too slowly ({got} bytes in {now - started:.0f} s)")
             yield piece
-        if announced.isdigit() and got != int(announced):
-            raise ServiceUnavailable(f"the body ended after {got} of {announced} bytes")
+        if expected is not None and got != expected:
+            raise ServiceUnavailable(f"the body ended after {got} of {expected} bytes")
 
 
 def _why(error: BaseException) -> str:
@@ -211,7 +232,7 @@ class HttpService:
 
     def _post(self, path: str, body: bytes, key: str) -> bytes:
         def attempt(deadline: float) -> bytes:
-            with self._http.response("POST", path, body=body, key=key) as response:
+            with self._http.response("POST", path, deadline=deadline, body=body, key=key) as response:
                 return b"".join(self._http.pieces(response, max_bytes=MAX_REPLY_BYTES, deadline=deadline))
 
         try:
@@ -231,7 +252,7 @@ class HttpFetcher:
     def fetch(self, name: str, *, max_bytes: int) -> Iterator[bytes]:
         """GET /v1/files/NAME in pieces. The time allowed grows with ``max_bytes`` at the minimum rate."""
         deadline = self._clock.monotonic() + self._link.deadline + max_bytes / self._link.min_rate
-        with self._http.response("GET", wire.FILES_PATH + name) as response:
+        with self._http.response("GET", wire.FILES_PATH + name, deadline=deadline) as response:
             yield from self._http.pieces(response, max_bytes=max_bytes, deadline=deadline)
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from hashscan.atomic import make_private_directory
 from hashscan.errors import StateError
 from hashscan.model import Action, Algorithm, Candidate, Case, FileEntry, Finding, HashedFile, ListRef, Outcome, Place, Receipt
 from hashscan.ports import Waiting
+from hashscan.strict_json import Fields, parse_object
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pending (
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS outcome (
 ) STRICT, WITHOUT ROWID;
 """
 _VERSION = 1
+_MAX_CANDIDATE_BYTES = 64 * 2**20  # a tree may be as deep as a tenant likes; its paths are in base64
 _OUTCOME = "id, entry, list, verdict, action, first_seen, acted_at"
 
 
@@ -46,14 +48,21 @@ class Outbox:
         with self._guard():
             make_private_directory(path.parent)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
-            path.chmod(0o600)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in {0, _VERSION}:
-                raise StateError(f"{path} has format {version}, this version reads {_VERSION}", hint="update hashscan")
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={_VERSION}")
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _prepare(self) -> None:
+        self._path.chmod(0o600)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in {0, _VERSION}:
+            raise StateError(f"{self._path} has format {version}, this version reads {_VERSION}", hint="update hashscan")
+        self._db.executescript(_SCHEMA)
+        self._db.execute(f"PRAGMA user_version={_VERSION}")
 
     def close(self) -> None:
         """Close the file."""
@@ -219,12 +228,19 @@ _STAT = ("device", "inode", "size", "mtime_ns", "ctime_ns", "mode", "uid", "gid"
 
 def decode_candidate(text: str) -> Candidate:
     """The candidate that `encode_candidate` wrote, a permit issued earlier. Raises ValueError, KeyError or TypeError."""
-    data = json.loads(text)
-    place = Place(base64.b64decode(data["root"]), base64.b64decode(data["path"]))
-    entry = FileEntry(place, *(int(value) for value in data["stat"]))
-    digests = {Algorithm(name): str(digest) for name, digest in data["digests"].items()}
-    lists = tuple(ListRef(str(name), int(version), int(epoch)) for name, version, epoch in data["lists"])
+    data = parse_object(text.encode(), max_bytes=_MAX_CANDIDATE_BYTES)
+    place = Place(base64.b64decode(data["root"], validate=True), base64.b64decode(data["path"], validate=True))
+    entry = FileEntry(place, *(_integer(value) for value in data["stat"]))
+    fields = Fields(data["digests"], "digests")
+    digests = {(one := Algorithm(name)): fields.hex(name, digits=2 * one.digest_size) for name in fields.names()}
+    lists = tuple(ListRef(str(name), _integer(version), _integer(epoch)) for name, version, epoch in data["lists"])
     return Candidate(HashedFile(entry, digests), lists)
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("not an integer")
+    return value
 
 
 class Forgetful:

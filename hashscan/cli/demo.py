@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli.main import run
-from hashscan.errors import ExitCode
+from hashscan.errors import ExitCode, UsageError
 from hashscan.model import CaseState
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.vault import Vault
@@ -32,7 +32,7 @@ def command(keep: Path | None) -> int:
     """
     try:
         if keep is not None:
-            keep.mkdir(mode=0o700)
+            _make(keep)
             _Demo(keep).play()
         else:
             with tempfile.TemporaryDirectory(prefix="hashscan-demo-") as folder:
@@ -42,6 +42,13 @@ def command(keep: Path | None) -> int:
         return ExitCode.CRASH
     click.secho("\nThe demo succeeded.", bold=True)
     return ExitCode.OK
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise UsageError(f"cannot make {folder}: {error.strerror}", hint="--keep names a new folder") from None
 
 
 class _Demo:

@@ -17,8 +17,10 @@ _COMMANDS = {
     "scan": ("hashscan.cli.scan", "walk, hash, check, confirm, and quarantine where that is switched on"),
     "sync": ("hashscan.cli.sync", "fetch and verify the hash lists in force"),
     "confirm": ("hashscan.cli.confirm", "ask again about pending candidates"),
+    "recheck": ("hashscan.cli.recheck", "match the remembered digests against the lists in force, without reading a file"),
     "check": ("hashscan.cli.check", "would these files be candidates?"),
     "quarantine": ("hashscan.cli.quarantine", "list, show and restore what was quarantined"),
+    "cache": ("hashscan.cli.cache", "look into the digest cache, check it, or throw it away"),
     "status": ("hashscan.cli.status", "lists in force, last scan, pending candidates, cases"),
     "selftest": ("hashscan.cli.selftest", "send one harmless file the whole way"),
     "demo": ("hashscan.cli.demo", "the whole job on one machine, in a temporary folder"),
@@ -83,7 +85,8 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(error.format_message(), hint, ExitCode.USAGE)
     except KeyboardInterrupt:
         return _fail("interrupted", "", ExitCode.STOPPED)
-    except BrokenPipeError:
+    except SystemExit:
+        # click's own end of a broken pipe, whatever its mode; its code 1 would say that we have crashed.
         return _fail("the reader of the output is gone", "", ExitCode.INCOMPLETE)
     return int(outcome) if isinstance(outcome, int) else ExitCode.OK
 
@@ -94,7 +97,7 @@ def _fail(message: str, hint: str, code: ExitCode) -> int:
         click.echo(f"hashscan: {line}", err=True)
         if hint:
             click.echo(f"          {hint}", err=True)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a sink has met the failure first, and closed the stream
         return int(code)  # nobody can be told; the exit code still says it
     return int(code)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -19,7 +21,7 @@ from hashscan.jobs.outcomes import tell_outcomes
 from hashscan.jobs.scan import ScanTools, scan
 from hashscan.jobs.selftest import require_self_test
 from hashscan.jobs.status import record_run
-from hashscan.model import ListRef
+from hashscan.model import ListRef, Place, Reason, Skipped
 from hashscan.ports import Reporter
 from hashscan.report import events
 from hashscan.report.tally import Tally
@@ -27,6 +29,7 @@ from hashscan.settings import Settings
 
 _MAX_LISTED = 1_000_000  # paths from --files-from
 _MAX_LISTED_BYTES = 1 << 28
+_MAX_SHOWN = 100  # roots told at the start, where they come from a list
 
 
 @click.command(name="scan")
@@ -39,6 +42,7 @@ _MAX_LISTED_BYTES = 1 << 28
 @click.option("--files-from", metavar="FILE", help="Scan the paths listed in FILE ('-' is stdin), one a line.")
 @click.option("-0", "null", is_flag=True, help="With --files-from: paths end with a NUL byte, not a line end.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), help="Worker processes.")
+@click.option("--no-cache", is_flag=True, help="Read every file, and remember no digest.")
 @click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless somebody should look.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every skipped path.")
@@ -51,34 +55,42 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     """
     talk = wiring.Talk(json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     with wiring.conversation(talk) as (reporter, stack):
-        flags = {"scan.jobs": options["jobs"], "quarantine.enabled": options["quarantine"]}
+        flags = {
+            "scan.jobs": options["jobs"],
+            "quarantine.enabled": options["quarantine"],
+            "cache.enabled": False if options["no_cache"] else None,
+        }
         settings = wiring.settings(ctx.obj, flags)
-        paths = [*options["paths"], *_listed(options["files_from"], null=options["null"])]
-        if not paths:
+        roots = wiring.absolute(options["paths"])
+        listed = wiring.absolute(_listed(options["files_from"], null=options["null"]))
+        if not roots and not listed:
             raise UsageError("nothing to scan", hint="name at least one PATH")
-        roots = wiring.absolute(paths)
-        wiring.refuse_own(settings, roots)
-        code = _scan(settings, roots, options, _Run(reporter, stack, time.time()))
+        wiring.refuse_own(settings, [*roots, *listed])
+        code = _scan(settings, options, _Run(reporter, stack, time.time(), roots, listed))
     return _mapped(code, options["exit_code"])
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What one run of the command holds: its sinks, what to close at its end, and when it began."""
+    """One run of the command: its sinks, what to close at its end, when it began, the paths that were named and listed."""
 
     reporter: Reporter
     stack: ExitStack
     started: float
+    roots: list[bytes]
+    listed: list[bytes]
 
 
-def _scan(settings: Settings, roots: list[bytes], options: dict[str, Any], run: _Run) -> ExitCode:
-    stop = Stop(run.stack)
+def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
     plan = _plan(settings, options, run)
-    run.reporter.tell(events.scan_start(roots, plan.mode, _list_refs(plan), {"jobs": settings.scan.jobs, "stale": plan.stale}))
+    stop = Stop(run.stack)  # not earlier: reading a list that never ends would go on
+    told = {"jobs": settings.scan.jobs, "stale": plan.stale, "listed": len(run.listed)}
+    shown = [*run.roots, *run.listed][: max(len(run.roots), _MAX_SHOWN)]
+    run.reporter.tell(events.scan_start(shown, plan.mode, _list_refs(plan), told))
     tally = Tally(unsettled_cases=wiring.recover(plan, run.reporter))
     # An audit cannot ask again later, so that it reports what it has found even when it is stopped.
     act = ActTools(plan.confirmer, plan.memory, plan.quarantine, run.reporter, stop if plan.lists else never)
-    scan(ScanTools(wiring.engine(settings), plan.sieve, act, time.monotonic, stop), roots, tally)
+    scan(ScanTools(wiring.engine(settings), plan.sieve, act, time.monotonic, stop), _roots(run, tally), tally)
     if plan.tell is not None and not tally.stopped:
         tell_outcomes(plan.tell)
     tally.refused = plan.confirmer.refusal is not None
@@ -87,6 +99,22 @@ def _scan(settings: Settings, roots: list[bytes], options: dict[str, Any], run: 
         record_run(settings.state_dir, tally, complete=complete, started=run.started)
     run.reporter.tell(events.summary(tally, complete=complete, seconds=time.time() - run.started))
     return tally.exit_code
+
+
+def _roots(run: _Run, tally: Tally) -> list[bytes]:
+    """The paths to scan. A missing one is a mistake where it was named; where it was listed, it is counted as unreadable."""
+    present = list(run.roots)
+    for path in run.listed:
+        try:
+            os.stat(path)
+        except OSError as error:
+            skip = Skipped(Place(path, b""), Reason.ERROR, errno.errorcode.get(error.errno or 0, "EIO"), "listed")
+            tally.seen += 1
+            tally.errors[skip.errno] += 1
+            run.reporter.tell(events.error(skip))
+        else:
+            present.append(path)
+    return present
 
 
 def _plan(settings: Settings, options: dict[str, Any], run: _Run) -> wiring.Plan:

@@ -16,7 +16,9 @@ from typing import Any
 from hashscan.central.client import HttpFetcher, HttpService, Link
 from hashscan.central.outbox import Forgetful, Outbox, UntoldOutbox
 from hashscan.errors import HashscanError, IncompleteError, QuarantineError, StateError, UsageError
+from hashscan.files.cache import Cache, CacheOptions, DigestCache, NoCache
 from hashscan.files.engine import InProcessEngine, LocalEngine
+from hashscan.files.recheck import RecheckEngine
 from hashscan.files.walk import WalkOptions
 from hashscan.jobs.confirm import Court, LocalConfirmer, ServiceConfirmer
 from hashscan.jobs.outcomes import OutcomeTools
@@ -172,14 +174,29 @@ def lock(chosen: Settings, name: str = "lock") -> RunLock:
     return RunLock(chosen.run_dir / name)
 
 
+def _workers(chosen: Settings) -> int:
+    return chosen.scan.jobs or min(os.cpu_count() or 1, _MAX_JOBS)
+
+
 def engine(chosen: Settings) -> Engine:
     """The engine of a scan: forked workers."""
-    return LocalEngine(_walk_options(chosen), workers=chosen.scan.jobs or min(os.cpu_count() or 1, _MAX_JOBS))
+    remembers = digest_cache(chosen) if chosen.cache.enabled else NoCache()
+    return LocalEngine(_walk_options(chosen, remembers), workers=_workers(chosen))
+
+
+def digest_cache(chosen: Settings) -> DigestCache:
+    """The digest cache of this host, whether or not scans use it."""
+    return DigestCache(chosen.cache_dir, CacheOptions(reread=chosen.cache.reread, max_bytes=chosen.cache.max_size))
+
+
+def recheck_engine(chosen: Settings) -> Engine:
+    """The engine that walks the digest cache."""
+    return RecheckEngine(digest_cache(chosen), _workers(chosen), chosen.scan.file_deadline)
 
 
 def small_engine(chosen: Settings) -> Engine:
     """The engine for a handful of files: this process."""
-    return InProcessEngine(_walk_options(chosen))
+    return InProcessEngine(_walk_options(chosen, NoCache()))
 
 
 def _own_directories(chosen: Settings) -> frozenset[tuple[int, int]]:
@@ -191,7 +208,7 @@ def _own_directories(chosen: Settings) -> frozenset[tuple[int, int]]:
     own: set[tuple[int, int]] = set()
     with suppress(QuarantineError):  # a vault that we cannot read is not ours; where it should be, `recover` says so
         own.update(vault(chosen, "").own_directories())
-    for folder in (chosen.state_dir, chosen.vault_dir, chosen.run_dir):
+    for folder in (chosen.state_dir, chosen.vault_dir, chosen.run_dir, chosen.cache_dir):
         try:
             status = folder.stat()
         except OSError:
@@ -218,12 +235,13 @@ def refuse_own(chosen: Settings, roots: Sequence[bytes]) -> None:
             here = os.path.dirname(here)
 
 
-def _walk_options(chosen: Settings) -> WalkOptions:
+def _walk_options(chosen: Settings, remembers: Cache) -> WalkOptions:
     return WalkOptions(
         max_file_bytes=chosen.scan.max_file_size or None,
         own=_own_directories(chosen),
         own_names=frozenset({HOLDING_NAME}),
         file_deadline=chosen.scan.file_deadline,
+        cache=remembers,
     )
 
 
@@ -276,7 +294,10 @@ def absolute(paths: Sequence[bytes]) -> list[bytes]:
     """
     if not all(paths):
         raise UsageError("a path is empty", hint="is a variable unset?")
-    return [os.path.abspath(path) for path in paths]
+    try:
+        return [os.path.abspath(path) for path in paths]
+    except FileNotFoundError:
+        raise UsageError("the current directory is gone", hint="name absolute paths") from None
 
 
 def recover(plan: Plan, reports: Reporter) -> int:

@@ -1,5 +1,5 @@
-"""The digest cache as a whole: digests of unchanged files, remembered between scans. Never wrong, never fatal; without it a scan
-is just slow. Digests only: what a list says of a file is never stored here.
+"""The digest cache as a whole: digests of unchanged files, remembered between scans. Never wrong, never fatal; without it a
+scan is just slow. Digests only: what a list says of a file is never stored here.
 
 `DigestCache` keeps its file in order (made, counted, swept, thrown away); `memory` is a worker's way of using it.
 """
@@ -33,10 +33,10 @@ _MAX_ID_BYTES = 256
 _MAX_RUN = 1 << 31
 SETTLE_SECONDS = 120.0
 """How old a ctime must be when a file is read, for its digest to be remembered. Within one tick of the clock (4 ms, on old
-filesystems 1 s) two writes leave one ctime; a store through a shared map leaves none while the page is dirty, and write-back begins
-after 30 s and comes by every 5 s. Only the ctime counts: every write and every `utimes` sets it, and no tenant can set it."""
+filesystems 1 s) two writes leave one ctime; a store through a shared map leaves none while the page is dirty, and write-back
+begins after 30 s and comes by every 5 s. Only the ctime counts: every write and every `utimes` sets it, and no tenant can."""
 KEEP_DAYS = 35
-"""A row that no run has renewed is kept so long, and for two rounds of re-reading, in case its directory comes back into a scan."""
+"""A row that no run has renewed is kept so long, and for two rounds of re-reading: its directory may come back into a scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class CacheOptions:
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """What `hashscan cache info` tells. Sizes in bytes, times in seconds since 1970; ``scanned`` and ``cached`` of the last run."""
+    """What `hashscan cache info` tells. Bytes, seconds since 1970; ``scanned`` and ``cached`` are counts of the last run."""
 
     path: Path
     size: int
@@ -116,8 +116,8 @@ class NoCache:
 
 
 class DigestCache:
-    """A `Cache` in ``folder``, which is ours alone (0700; the file 0600). A file that is damaged, of another format or of another
-    host is thrown away and made anew, once, and that is said."""
+    """A `Cache` in ``folder``, which is ours alone (0700; the file 0600). A file that is damaged, of another format or of
+    another host is thrown away and made anew, once, and that is said."""
 
     def __init__(self, folder: Path, options: CacheOptions | None = None) -> None:
         self._folder, self.options = folder, options or CacheOptions()
@@ -169,7 +169,7 @@ class DigestCache:
             os.close(fd)
 
     def _usable(self) -> tuple[Store, str]:
-        """The open file, and why it had to be made anew ("" where not, or where there was none). Raises OSError, `StoreTrouble`."""
+        """The open file, and why it had to be made anew, "" where it had not. Raises OSError, `StoreTrouble`."""
         machine = self._machine()
         try:
             told = os.lstat(self.path)
@@ -221,7 +221,7 @@ class DigestCache:
         store.set_meta({"run": self.run})
 
     def _machine(self) -> str:
-        """What tells this host from others, hashed: the id is a secret of the host. Where it has none, a random one kept beside."""
+        """What tells this host from others, hashed: the id is a secret. Where a host has none, a random one is kept beside."""
         for path in self.options.machine_ids:
             with suppress(OSError), path.open("rb") as stream:
                 if told := stream.read(_MAX_ID_BYTES).strip():
@@ -232,6 +232,26 @@ class DigestCache:
         with beside.open("rb") as stream:
             own = stream.read(_MAX_ID_BYTES)
         return blake3(own + os.uname().nodename.encode()).hexdigest()
+
+    def attach(self) -> str:
+        """Use what is there without counting a run: "" or why it cannot be used."""
+        self._on = False
+        try:
+            with self._locked():
+                if not self.path.exists():
+                    return "nothing is remembered on this host yet"
+                if (self._folder / _CONDEMNED).exists():
+                    return "the digest cache is damaged"
+                store = Store(self.path, self.options.max_bytes)
+                try:
+                    why = self._strange(store, self._machine())
+                    run = store.meta("run")
+                finally:
+                    store.close()
+        except (OSError, StoreTrouble) as error:
+            return f"the digest cache cannot be used: {error}"
+        self._on, self.run = not why, run if isinstance(run, int) else 0
+        return f"the digest cache cannot be used: {why}" if why else ""
 
     def open(self) -> Store | None:
         """See `Cache`."""

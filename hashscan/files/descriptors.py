@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from hashscan import fsops
-from hashscan.files.walk import Node
+from hashscan.files.walk import ANY_DEVICE, Node
 
 MAX_OPEN = 64  # directories that one worker holds open
-STRIDE = 32  # levels; climbing out of a deep tree re-descends from a directory so far up, once per so many levels
+STRIDE = 32  # levels that are opened in one go; a longer way down leaves a directory open at each halving of the rest of it
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -59,10 +59,12 @@ class Descriptors:
         while above is not None and above.fd < 0:
             missing.append(above)
             above = above.parent
-        if len(missing) > STRIDE:
-            above = missing[STRIDE]
-            self._reopen(above, missing[STRIDE:])
-        self._reopen(node, missing[:STRIDE])
+        # Climbing out of n levels opens n log n names so, and not n * n.
+        while len(missing) > STRIDE:
+            half = len(missing) // 2
+            self._reopen(missing[half], missing[half:])
+            del missing[half:]
+        self._reopen(node, missing)
         return node.fd
 
     def _reopen(self, node: Node, missing: Sequence[Node]) -> None:
@@ -76,9 +78,10 @@ class Descriptors:
             if above is None:
                 os.close(base)
         status = os.fstat(fd)
-        if (status.st_dev, status.st_ino) != (node.device, node.inode):
+        if status.st_ino != node.inode or node.device not in (status.st_dev, ANY_DEVICE):
             os.close(fd)
             raise OSError(errno.ENOENT, "not the directory that was listed")
+        node.device = status.st_dev
         self.keep(node, fd)
 
 

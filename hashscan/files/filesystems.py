@@ -1,8 +1,9 @@
 """Which filesystems tell the truth about a file's times, and what a filesystem is called in the digest cache.
 
 The digest cache believes that a file whose inode, size, mtime and ctime are as they were holds the bytes that it held. Local
-filesystems with write-back keep ctime so: a write sets it, and a store through a shared map sets it when the page was clean. tmpfs has no
-write-back, so a map that stays open changes a file without a trace; FUSE, NFS and SMB say what somebody else tells them.
+filesystems with write-back keep ctime so: a write sets it, and a store through a shared map sets it when the page was clean.
+tmpfs has no write-back, so a map that stays open changes a file without a trace; FUSE, NFS and SMB say what somebody else tells
+them.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ def type_of_mount(mountinfo: bytes, mount: int) -> bytes:
 def number_of(device: int, fsid: int) -> int:
     """The number of a filesystem by its st_dev and f_fsid.
 
-    A fixed device number says which disk, f_fsid which filesystem lies on it: an image mounted over the same loop device is another one.
-    The numbers of btrfs, zfs and overlay (major 0) are handed out in the order of mounting, so there f_fsid alone is stable.
+    A fixed device number says which disk, f_fsid which filesystem lies on it: an image mounted over the same loop device is
+    another one. btrfs, zfs and overlay get their numbers (major 0) in the order of mounting: there f_fsid alone is stable.
     """
     stable = os.major(device) or not fsid
     return xxh3_64_intdigest(f"{device if stable else 0} {fsid}".encode())
 
 
 def filesystem_of(fd: int, device: int, believed: frozenset[bytes] = BELIEVED) -> Filesystem:
-    """What is known of the filesystem of an open directory; not believed where the system does not say. ``device`` is its st_dev."""
+    """What is known of the filesystem of an open directory with this st_dev; not believed where the system does not say."""
     try:
         with open("/proc/self/mountinfo", "rb") as stream:
             mounts = stream.read(_MAX_MOUNTINFO)

@@ -73,9 +73,10 @@ class _Postponed(Exception):
 class Batch:
     """What one call of `Hasher.run` did. ``names``, ``statuses`` and ``rows`` are columns of the files that were hashed."""
 
-    __slots__ = ("bytes_hashed", "large", "names", "refused", "rows", "statuses", "waiting")
+    __slots__ = ("bytes_hashed", "large", "names", "refused", "rows", "started_ns", "statuses", "waiting")
 
     def __init__(self) -> None:
+        self.started_ns = time.time_ns()  # before any of its files was looked at
         self.names: list[str] = []
         self.statuses: list[os.stat_result] = []
         self.rows: list[Row] = []
@@ -110,8 +111,9 @@ def _softer(why: Exception, flags: int, ways: Sequence[Way]) -> tuple[int, Seque
 
 
 class Hasher:
-    """Hashes files by name in an open directory. ``alive`` is called after each full buffer of a longer file.
+    """Hashes files by name in an open directory. ``alive`` is called while there is no end in sight.
 
+    ``buffer_read`` is called after each full buffer of a longer file: ``alive``, unless somebody puts a throttle there.
     ``ways`` are the ways to read, the best first; the last one must work everywhere.
     """
 
@@ -125,7 +127,7 @@ class Hasher:
         self._constructors = [_constructor(algorithm) for algorithm in algorithms]
         self._row = _row_function(self._constructors)
         self._max = max_file_bytes
-        self._alive = alive
+        self._alive = self.buffer_read = alive
         self._ways = ways
         self._view = memoryview(bytearray(BUFFER))
 
@@ -220,7 +222,7 @@ class Hasher:
                 one.update(data)
             offset += got
             if got == BUFFER:  # a trickle of short reads is no sign of life
-                self._alive()
+                self.buffer_read()
             if offset > size + MAX_GROWTH:
                 raise Refusal(Reason.CHANGED, f"grew from {size} bytes past {offset} while it was read")
         return tuple(one.digest() for one in hashes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from itertools import count, islice
+from typing import TypeAlias
 
 from hashscan.files.tally import Tally
 from hashscan.files.walk import FRAME_NAMES, Frame, Kind, Node, as_bytes, pack_names
@@ -12,35 +14,72 @@ from hashscan.model import Reason
 
 WINDOW = 4 * FRAME_NAMES  # names that are sorted by inode together: on a cold disk inodes lie in their order
 
+_FEW = 64  # files whose inodes lie near each other on the disk anyhow
+
+Recall: TypeAlias = Callable[[Node, int, list[os.DirEntry[str]]], list[tuple[int, str]]]
+"""Asked about the regular files of one window of a directory: those that must be read, as inode and name."""
+
 
 class Listing:
     """One directory as it is read; what is neither directory nor regular file is counted at once."""
 
-    def __init__(self, node: Node, tally: Tally, excluded: Callable[[str], bool] | None, alive: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        tally: Tally,
+        excluded: Callable[[str], bool] | None,
+        alive: Callable[[], None],
+        recall: Recall | None = None,
+    ) -> None:
         self._node, self._tally, self._excluded, self._alive = node, tally, excluded, alive
+        self._recall = recall
         self._directories: list[tuple[int, str]] = []
         self._files: list[tuple[int, str]] = []
         self._packed: list[Frame] = []
 
     def read(self, fd: int) -> list[Frame]:
         """The frames of the directory: subdirectories first, for the bottom of the stack. Raises OSError; see `frames`."""
-        files, directories = self._files, self._directories
         with os.scandir(fd) as entries:
-            for entry in self._wanted(entries) if self._excluded else entries:
-                try:
-                    if entry.is_file(follow_symlinks=False):
-                        files.append((entry.inode(), entry.name))
-                    elif entry.is_dir(follow_symlinks=False):
-                        directories.append((entry.inode(), entry.name))
-                    elif entry.is_symlink():
-                        self._tally.skip(Reason.SYMLINK)
-                    else:
-                        self._look(fd, entry)
-                except OSError as error:  # only where the filesystem does not tell types
-                    self._tally.fail(error, self._node, as_bytes(entry.name))
-                if len(files) >= WINDOW or len(directories) >= WINDOW:
-                    self._spill()
+            wanted = self._wanted(entries) if self._excluded else entries
+            if self._recall is None:
+                for entry in wanted:
+                    self._sort(fd, entry)
+            else:
+                self._recall_all(fd, wanted, self._recall)
         return self.frames()
+
+    def _sort(self, fd: int, entry: os.DirEntry[str]) -> None:
+        try:
+            if entry.is_file(follow_symlinks=False):
+                self._files.append((entry.inode(), entry.name))
+            elif entry.is_dir(follow_symlinks=False):
+                self._directories.append((entry.inode(), entry.name))
+            elif entry.is_symlink():
+                self._tally.skip(Reason.SYMLINK)
+            else:
+                self._look(fd, entry)
+        except OSError as error:  # only where the filesystem does not tell types
+            self._tally.fail(error, self._node, as_bytes(entry.name))
+        if len(self._files) >= WINDOW or len(self._directories) >= WINDOW:
+            self._spill()
+
+    def _recall_all(self, fd: int, entries: Iterator[os.DirEntry[str]], recall: Recall) -> None:
+        """The same, window by window, without the files that the digest cache knows."""
+        for part in count():
+            window = list(islice(entries, WINDOW))
+            files = _regular(window)
+            if len(files) != len(window):
+                known = set(files)
+                for entry in window:
+                    if entry not in known:
+                        self._sort(fd, entry)
+            if len(files) > _FEW:
+                files.sort(key=os.DirEntry.inode)
+            self._files += recall(self._node, part, files)
+            if len(self._files) >= WINDOW:
+                self._spill()
+            if len(window) < WINDOW:
+                return
 
     def frames(self) -> list[Frame]:
         """What was read so far."""
@@ -78,3 +117,11 @@ class Listing:
             self._directories.append((entry.inode(), entry.name))
         else:
             self._tally.skip(Reason.SPECIAL)
+
+
+def _regular(entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    """The regular files; none where types are not told and one cannot be looked at, for then `Listing._sort` says why."""
+    try:
+        return [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+    except OSError:
+        return []

@@ -1,9 +1,9 @@
 """How bytes are asked for, so that a cold disk is kept busy and the page cache of the host is left as it was found.
 
 First asked with RWF_NOWAIT: what is resident comes at once, and this is the only read of it. What is not makes the kernel
-start to read ahead and answer EAGAIN; such a file waits, open, while its neighbours are asked for, and is read for good a little
-later. With RWF_DONTCACHE on both reads the pages that were brought in for us are dropped when they have been copied; those that
-somebody else had there stay. POSIX_FADV_WILLNEED would bring in pages that RWF_DONTCACHE then takes for somebody else's.
+start to read ahead and answer EAGAIN; such a file waits, open, while its neighbours are asked for, and is read for good a
+little later. With RWF_DONTCACHE on both reads the pages that were brought in for us are dropped when they have been copied;
+those that somebody else had there stay. Pages that POSIX_FADV_WILLNEED brings in would look like somebody else's.
 
 Where the kernel or the filesystem does not know RWF_DONTCACHE, what RWF_NOWAIT did not find is dropped by POSIX_FADV_DONTNEED.
 Sources: preadv2(2), posix_fadvise(2), `filemap_get_pages` and `filemap_end_dropbehind_read` in the kernel's mm/filemap.c.
@@ -64,5 +64,5 @@ WAYS = (
     Way(RWF_NOWAIT, 0, drop=True),
     Way(0, 0, drop=False),
 )
-"""The best first; EOPNOTSUPP leads to the next. The last one leaves what it read in the cache: only a kernel before 4.14, or a
-filesystem that cannot say what is resident (tmpfs, which has nothing to drop; some network and FUSE filesystems), gets there."""
+"""The best first; EOPNOTSUPP leads to the next. The last one leaves what it read in the cache: only a kernel before 4.14, or
+a filesystem that cannot say what is resident (tmpfs, which has nothing to drop; some network and FUSE ones), gets there."""

@@ -1,9 +1,9 @@
 """What the digest cache remembers of one directory, as bytes: pure rules, no disk and no clock (docs/formats.md).
 
-A row is about a stretch of one directory: the regular files among `listing.WINDOW` names. The identity of each file (inode, size,
-mtime, ctime) is packed in a fixed order, so that "is everything as it was?" is one comparison of bytes; the digests are one
-column for each algorithm. A digest of zeros is one that is not known. Everything is under a checksum together with the key of the
-row: whatever a damaged file gives back, it is that very row as it was written, or nothing.
+A row is about a stretch of one directory: the regular files among `listing.WINDOW` names. The identity of each file (inode,
+size, mtime, ctime) is packed in a fixed order, so that "is everything as it was?" is one comparison of bytes; the digests are
+one column for each algorithm. A digest of zeros is one that is not known. Everything is under a checksum together
+with the key of the row: whatever a damaged file gives back, it is that very row as it was written, or nothing.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from hashscan.model import Algorithm
 
 IDENTITY = Struct("<QQqq")  # inode, size in bytes, mtime and ctime in nanoseconds since 1970
 _HEAD = Struct("<QQQIIIIIBB")  # check, device, inode, part, run, files, length of the root, of the path; algorithms, complete
-_FILE_HEAD = Struct("<QQB")  # check, device, algorithms
 _ID = Struct("<Q")
 _SEED = 0x6873_0001  # the format: a row of another one does not check
 _POSITIVE = (1 << 63) - 1  # SQLite's integers are signed
 _SPREAD = 0x9E37_79B9_7F4A_7C15  # 2^64 over the golden ratio: parts of one directory land far from other directories
 MAX_ROW_BYTES = 4 << 20  # a full window with all algorithms has 0.55 MB, the path of a deep directory 60 kB
+
+SINGLE = 0xFFFF_FFFF
+"""The part of a row about one file on its own: the inode of the key is that file's. A directory has not so many windows."""
 
 _ALGORITHMS = tuple(Algorithm)
 BIT = {algorithm: 1 << index for index, algorithm in enumerate(_ALGORITHMS)}
@@ -62,7 +64,7 @@ class Key(NamedTuple):
 
     @property
     def id(self) -> int:
-        """The row's number in its table: neighbouring directories lie side by side. Two keys may share one; then one is forgotten."""
+        """The row's number: neighbouring directories lie side by side. Two keys may share one; then one is forgotten."""
         return (self.device + self.inode + self.part * _SPREAD) & _POSITIVE
 
 
@@ -72,7 +74,7 @@ def due(row_id: int, run: int, reread: int) -> bool:
 
 
 class Row:
-    """One row. ``columns`` maps the algorithms to their digests, joined, in the order of ``block``; ``check`` is 0 until encoded.
+    """One row. ``columns`` maps algorithms to their digests, joined, in the order of ``block``; ``check`` is 0 until encoded.
 
     ``complete`` is the mask of the algorithms whose digest is known for every file of the row.
     """
@@ -111,7 +113,8 @@ def decode(data: bytes, key: Key | None) -> Row | None:
     if check != xxh3_64_intdigest(data[8:], _SEED) or (key is not None and (device, inode, part) != key):
         return None
     row = Row.__new__(Row)
-    row.key, row.run, row.check, row.complete = key or Key(device, inode, part), run, check, complete
+    row.key = Key(device, inode, part) if key is None else key
+    row.run, row.check, row.complete = run, check, complete
     path_at = _HEAD.size + root_size
     block_at = path_at + path_size
     at = block_at + files * IDENTITY.size
@@ -148,30 +151,3 @@ def is_known(digest: bytes) -> bool:
 def mark_of(check: int, fingerprint: bytes) -> int:
     """What says "under these filters no file of the row with this check was a candidate". Void when either changes."""
     return xxh3_64_intdigest(fingerprint, check) & _POSITIVE
-
-
-def file_id(device: int, inode: int) -> int:
-    """The number of a single file in its table."""
-    return (device + inode) & _POSITIVE
-
-
-def encode_file(device: int, identity: bytes, digests: dict[Algorithm, bytes]) -> bytes:
-    """One remembered file that stands in no row yet."""
-    mask = mask_of(digests)
-    body = _FILE_HEAD.pack(0, device, mask)[8:] + identity + b"".join(digests[one] for one in algorithms_of(mask))
-    return xxh3_64_intdigest(body, _SEED).to_bytes(8, "little") + body
-
-
-def decode_file(data: bytes, device: int, identity: bytes) -> dict[Algorithm, bytes] | None:
-    """Its digests, where it is that very file as it was."""
-    at = _FILE_HEAD.size + IDENTITY.size
-    if not at < len(data) <= MAX_ROW_BYTES:
-        return None
-    check, told, mask = _FILE_HEAD.unpack_from(data)
-    if check != xxh3_64_intdigest(data[8:], _SEED) or told != device or data[_FILE_HEAD.size : at] != identity:
-        return None
-    digests = {}
-    for algorithm in _OF_MASK[mask & 15]:
-        digests[algorithm] = data[at : at + algorithm.digest_size]
-        at += algorithm.digest_size
-    return digests if at == len(data) else None

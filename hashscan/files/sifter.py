@@ -1,8 +1,8 @@
 """One worker: takes frames from its stack, lists directories, hashes files, asks the sieve, counts.
 
-The seams for what comes next: a digest cache is asked in `Sifter._hash` before the hasher, per directory (device and inode are
-in the node) and batch; a size sieve is one more test in `Hasher._admit`; reading ahead opens the names that follow
-in the frame; a throttle waits in `Sifter.advance` between two steps; a checkpoint is the parent's ledger.
+The digest cache is asked while a directory is listed, so that a name whose digest is remembered never gets into a frame.
+A throttle waits in `Sifter.advance` between two steps, before anything is taken from the stack; a checkpoint is the parent's
+ledger. The seam for what comes next: a size sieve is one more test in `Hasher._admit`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from functools import partial
 from hashscan.files.descriptors import Descriptors
 from hashscan.files.hashing import Batch, Hasher, Refusal
 from hashscan.files.listing import Listing
+from hashscan.files.remember import Remembering, hashed_files
 from hashscan.files.tally import Tally
+from hashscan.files.throttle import Pacer
 from hashscan.files.walk import Frame, Kind, Node, Packed, Stack, WalkOptions, as_bytes, place_of_next, without_next
 from hashscan.flow import Commit
-from hashscan.model import FileEntry, HashedFile, Place, Reason, Sifted, Skipped
+from hashscan.model import Place, Reason, Sifted, Skipped
 from hashscan.ports import Sieve
 
 STEP_NAMES = 256  # files between two looks at whether a neighbour is idle: about 3 ms of small ones
@@ -44,8 +46,12 @@ class Sifter:
         self._options, self._sieve, self._roots, self._alive = options, sieve, roots, alive
         self._algorithms = sieve.algorithms
         self._hasher = Hasher(self._algorithms, options.max_file_bytes, alive)
+        self._pacer = Pacer(options.throttle, alive) if options.throttle else None
+        if self._pacer is not None:
+            self._hasher.buffer_read = self._pacer.buffer_read
         self._open = Descriptors(roots)
         self._tally = Tally(roots, silent_mounts)
+        self._memory = Remembering(options.cache, sieve, self._tally)
         self._stack = Stack()
         self._careful_until = 0.0
         self._at: tuple[int, Node | None] = (0, None)
@@ -68,8 +74,10 @@ class Sifter:
 
     def advance(self, until: float, hungry: Callable[[], bool]) -> None:
         """Work until ``until``, until a neighbour is hungry, until there is much to report; one unit where careful."""
-        stack, tally, clock = self._stack, self._tally, time.monotonic
+        stack, tally, clock, pacer = self._stack, self._tally, time.monotonic, self._pacer
         while stack.frames:
+            if pacer is not None and not pacer.ready(until):
+                return  # what is done already is told now, and this is a sign of life
             frame = stack.touch()
             self._steps[frame.kind](frame, until)
             if clock() >= until or tally.full or self._careful_until or (hungry() and stack.divisible()):
@@ -79,6 +87,8 @@ class Sifter:
         """What was done since the last one."""
         if self._careful_until and time.monotonic() > self._careful_until:
             self._careful_until = 0.0
+        if not self._stack.frames:
+            self._memory.settle()  # the parent may end this process when it has read the commit
         low, pushed = self._stack.delta()
         cut, base, given = self._stack.halve() if give and not self._careful_until else (0, [], [])
         root, node = self._at
@@ -86,7 +96,8 @@ class Sifter:
         return Commit(self._tally.take(at), low, pushed, cut, base, given, self._careful_until > 0)
 
     def close(self) -> None:
-        """Close all directories."""
+        """Close all directories, and write what is to be remembered."""
+        self._memory.close()
         self._open.close()
 
     def _finish(self, frame: Frame) -> None:
@@ -96,6 +107,7 @@ class Sifter:
         self._stack.drop()
         frames = self._stack.frames
         if not frames or frames[-1].node is not frame.node:
+            self._memory.leave(frame.node)
             self._open.release(frame.node)
 
     def _enter_root(self, frame: Frame, _until: float) -> None:
@@ -120,7 +132,9 @@ class Sifter:
             self._tally.fail_at(error, place)
             return
         if regular:
-            self._enter(self._hasher.run(None, [os.fsdecode(place.root)], 0.0, 1, large=True), lambda _: place)
+            batch = self._hasher.run(None, [os.fsdecode(place.root)], 0.0, 1, large=True)
+            self._spent(1, batch.bytes_hashed)
+            self._enter(batch, lambda _: place)
         else:
             self._tally.skip(Reason.SPECIAL)
 
@@ -148,7 +162,9 @@ class Sifter:
             self._tally.skip(Reason.OWN, node.place(self._roots[root], b""))
             self._open.release(node)
             return
-        listing = Listing(node, self._tally, self._exclusion(node), self._alive)
+        recall = self._memory.recall if self._memory.on else None
+        self._spent(1)
+        listing = Listing(node, self._tally, self._exclusion(node), self._alive, recall)
         try:
             frames = listing.read(fd)
             self._tally.directories += 1
@@ -159,6 +175,10 @@ class Sifter:
             self._stack.push(one)
         if not frames:
             self._open.release(node)
+
+    def _spent(self, files: int, count_bytes: int = 0) -> None:
+        if self._pacer is not None:
+            self._pacer.spent(count_bytes, files)
 
     def _exclusion(self, node: Node) -> Callable[[str], bool] | None:
         exclude = self._options.exclude
@@ -188,10 +208,11 @@ class Sifter:
             return
         self._at = (node.root, node)
         large = frame.kind is Kind.LARGE
-        limit = 1 if large or self._careful_until else STEP_NAMES
+        limit = 1 if large or self._careful_until else STEP_NAMES if self._pacer is None else self._pacer.names
         batch = self._hasher.run(node.fd, frame.names, until, limit, large=large)
+        self._spent(len(batch.rows) + len(batch.refused), batch.bytes_hashed)
         root = self._roots[node.root]
-        self._enter(batch, lambda name: node.place(root, as_bytes(name)))
+        self._memory.learn(node, batch, self._enter(batch, lambda name: node.place(root, as_bytes(name))))
         if not batch.large:
             self._finish(frame)
             return
@@ -199,8 +220,8 @@ class Sifter:
             self._stack.drop()
         self._stack.push(Frame(Kind.LARGE, node, batch.large))
 
-    def _enter(self, batch: Batch, place: Callable[[str], Place]) -> None:
-        """Count a batch, and let the sieve pick from it."""
+    def _enter(self, batch: Batch, place: Callable[[str], Place]) -> Sequence[int]:
+        """Count a batch, and let the sieve pick from it; the rows that it picked."""
         tally = self._tally
         tally.scanned += len(batch.rows)
         tally.bytes_hashed += batch.bytes_hashed
@@ -209,25 +230,11 @@ class Sifter:
                 tally.skip(refusal.reason, place(name), refusal.detail)
             else:
                 tally.fail_at(refusal, place(name))
-        if batch.rows and (chosen := self._sieve.survivors(batch.rows)):
-            hashed = [self._hashed(batch, row, place(batch.names[row])) for row in chosen]
-            tally.candidates += self._sieve.candidates(hashed)
-
-    def _hashed(self, batch: Batch, row: int, place: Place) -> HashedFile:
-        status = batch.statuses[row]
-        entry = FileEntry(
-            place=place,
-            device=status.st_dev,
-            inode=status.st_ino,
-            size=status.st_size,
-            mtime_ns=status.st_mtime_ns,
-            ctime_ns=status.st_ctime_ns,
-            mode=status.st_mode,
-            uid=status.st_uid,
-            gid=status.st_gid,
-            links=status.st_nlink,
-        )
-        return HashedFile(entry, {name: raw.hex() for name, raw in zip(self._algorithms, batch.rows[row], strict=True)})
+        chosen = self._sieve.survivors(batch.rows) if batch.rows else ()
+        if chosen:
+            picked = [(batch.statuses[row], place(batch.names[row]), batch.rows[row]) for row in chosen]
+            tally.candidates += self._sieve.candidates(hashed_files(self._sieve, picked))
+        return chosen
 
 
 class Abandon:

@@ -1,15 +1,16 @@
 """The gate of SQLite for the digest cache: one file, three tables, short transactions, nothing believed.
 
-What sqlite3 raises becomes `StoreTrouble` here. Nothing is synced to disk: after a power cut the file may be torn, and then its
-rows do not check, or SQLite says that it is damaged and it is made anew. Readers and one writer at a time work side by side (WAL).
+What sqlite3 raises becomes `StoreTrouble` here. Nothing is synced to disk: after a power cut the file may be torn, and then
+its rows do not check, or SQLite says that it is damaged and it is made anew. Many read while one writes.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from hashscan.files.rows import MAX_ROW_BYTES
@@ -25,7 +26,8 @@ _SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
 )
 _GET = "SELECT d.data, m.mark FROM directory d LEFT JOIN mark m ON m.id = d.id WHERE d.id = ?"
-_RANGE = "SELECT d.id, d.data, m.mark FROM directory d LEFT JOIN mark m ON m.id = d.id WHERE d.id BETWEEN ? AND ? ORDER BY d.id"
+_RANGE = "SELECT d.data, m.mark FROM directory d LEFT JOIN mark m ON m.id = d.id WHERE d.id BETWEEN ? AND ? ORDER BY d.id"
+_FILES = "SELECT data, NULL FROM file WHERE id BETWEEN ? AND ? ORDER BY id"
 _CACHE_KIB = 1024  # of SQLite's own memory in each process; the page cache of the kernel holds the rest, once for all
 _WAL_BYTES = 16 << 20  # the log is folded back at this size
 BUSY_SECONDS = 1.0  # the longest that one write waits for another process
@@ -41,7 +43,7 @@ class StoreTrouble(Exception):
 
 @dataclass(slots=True)
 class Writes:
-    """What is to be written together. ``directories`` and ``files``: (id, run, day, data), days since 1970; ``marks``: (id, mark);
+    """What is written together. ``directories`` and ``files``: (id, run, day since 1970, data); ``marks``: (id, mark);
     ``absorbed``: ids of files that a row holds now."""
 
     directories: list[tuple[int, int, int, bytes]] = field(default_factory=list)
@@ -71,7 +73,7 @@ def _gate() -> Iterator[None]:
 
 
 class Store:
-    """One connection, for one process: a connection must not cross a fork. ``max_bytes`` bounds the file. Raises `StoreTrouble`."""
+    """One connection, for one process: it must not cross a fork. ``max_bytes`` bounds the file. Raises `StoreTrouble`."""
 
     def __init__(self, path: Path, max_bytes: int, *, create: bool = False) -> None:
         with _gate():
@@ -154,25 +156,23 @@ class Store:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def between(self, low: int, high: int) -> Iterator[tuple[int, bytes, int | None]]:
-        """Rows by id, ``high`` included: id, bytes, mark."""
+    def between(self, low: int, high: int, *, single: bool) -> list[tuple[bytes, int | None]]:
+        """Bytes and mark of the rows with these ids, ``high`` included; of files on their own where ``single``."""
         with _gate():
-            for row_id, data, mark in self._db.execute(_RANGE, (low, high)):
-                if type(data) is bytes:
-                    yield row_id, data, mark
+            found = self._db.execute(_FILES if single else _RANGE, (low, high)).fetchall()
+        return [row for row in found if type(row[0]) is bytes]
 
-    def files(self) -> Iterator[bytes]:
-        """The bytes of the files that are remembered on their own."""
+    def bounds(self, every: int, *, single: bool) -> list[int]:
+        """The ids that cut the rows into stretches of ``every``: the first of each, ascending."""
+        sql = "SELECT id FROM file ORDER BY id" if single else "SELECT id FROM directory ORDER BY id"
         with _gate():
-            for (data,) in self._db.execute("SELECT data FROM file ORDER BY id"):
-                if type(data) is bytes:
-                    yield data
+            return [row_id for (row_id,) in islice(self._db.execute(sql), 0, None, every)]
 
-    def ids(self) -> Iterator[int]:
-        """The ids of all rows, ascending."""
+    def forget(self, row_id: int) -> None:
+        """Drop a row that turned out to be wrong, whatever it is about."""
         with _gate():
-            for (row_id,) in self._db.execute("SELECT id FROM directory ORDER BY id"):
-                yield row_id
+            for table in ("directory", "file", "mark"):
+                self._db.execute(f"DELETE FROM {table} WHERE id = ?", (row_id,))  # noqa: S608
 
     def count(self) -> tuple[int, int]:
         """How many rows and how many files on their own."""

@@ -13,12 +13,15 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TypeAlias
 
+from hashscan.files.cache import Cache, NoCache
+from hashscan.files.throttle import Throttle
 from hashscan.model import Place
 
+ANY_DEVICE = 0  # of a directory that is known again by its inode alone: no filesystem has this number
 FRAME_NAMES = 1024  # names in one frame: what is sent again with every commit that touches it, and shared with a neighbour
 
 
@@ -30,6 +33,7 @@ class WalkOptions:
     entered; ``own_names``: names of such directories, believed only of one that belongs to us with mode 0700.
     ``file_deadline``: seconds after which a worker that makes no progress on one file or directory is killed.
     ``exclude``: whether a full path of bytes is left out; asked for every name, so the operator pays for using it.
+    ``cache``: what is remembered of unchanged files. ``throttle``: how fast to read.
     """
 
     max_file_bytes: int | None = None
@@ -37,6 +41,8 @@ class WalkOptions:
     own_names: frozenset[bytes] = frozenset()
     file_deadline: float = 120.0
     exclude: Callable[[bytes], bool] | None = None
+    cache: Cache = field(default_factory=NoCache)
+    throttle: Throttle | None = None
 
     def is_own(self, name: bytes, status: os.stat_result) -> bool:
         """Whether a directory is ours: a tenant can choose a name, but neither our uid nor our inodes."""
@@ -186,7 +192,8 @@ class Stack:
             given = [Frame(bottom.kind, bottom.node, bottom.names[:half]).pack(None)]
             del bottom.names[:half]
             return 1, self._pack(0, 1), given
-        count = max(1, alike // 2)
+        # Many frames of few names each are a long chain: one by one, each would be a way down from the root for its taker.
+        count = max(1, (alike if alike > 1 else len(self.frames)) // 2)
         given = self._pack(0, count)
         del self.frames[:count]
         self._low = len(self.frames)

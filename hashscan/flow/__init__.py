@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Sequence
 
 from hashscan.flow.crew import Crew
+from hashscan.flow.keeper import Keeper
 from hashscan.flow.ledger import Blame, Commit, Item, Ledger, Result_co, Start, Worker
 from hashscan.flow.worker import BEAT
 
@@ -29,15 +30,22 @@ def alone(stack: Sequence[Item], start: Start[Item, Result_co]) -> Generator[Res
 
 
 def share(
-    stack: Sequence[Item], start: Start[Item, Result_co], blame: Blame[Item, Result_co], *, workers: int, deadline: float
+    stacks: Sequence[Sequence[Item]],
+    start: Start[Item, Result_co],
+    blame: Blame[Item, Result_co],
+    *,
+    workers: int,
+    deadline: float,
+    keeper: Keeper[Item] | None = None,
 ) -> Generator[Result_co | None, None, None]:
-    """Work ``stack`` off with ``workers`` forked processes; None where nothing came for a `BEAT`.
+    """Work ``stacks`` off with ``workers`` forked processes; None where nothing came for a `BEAT`.
 
     A worker that shows no sign of life for ``deadline`` seconds is killed. Closing the iterator ends all workers. Raises what a
     worker raised (a `HashscanError` as it is, a bug as RuntimeError with its traceback), and `IncompleteError`.
     """
     ledger: Ledger[Item, Result_co] = Ledger(blame)
-    ledger.add(stack)
+    for stack in stacks:
+        ledger.add(stack)
     crew: Crew[Item, Result_co] = Crew(start, ledger, deadline)
     try:
         for slot in range(workers):
@@ -53,8 +61,12 @@ def share(
                 if quiet:
                     yield None
                 said = time.monotonic()
+            if keeper is not None and keeper.due():
+                keeper.keep(ledger.left())
     finally:
         crew.dismiss()
+        if keeper is not None and not ledger.finished:
+            keeper.keep(ledger.left())
 
 
-__all__ = ["BEAT", "Blame", "Commit", "Ledger", "Start", "Worker", "alone", "share"]
+__all__ = ["BEAT", "Blame", "Commit", "Keeper", "Ledger", "Start", "Worker", "alone", "share"]

@@ -132,7 +132,8 @@ class Crew(Generic[Item, Result_co]):
         for message in whole_messages(hand.inbox):
             if not isinstance(message, Commit):
                 raise message if isinstance(message, HashscanError) else RuntimeError(f"in a worker: {message}")
-            yield self._ledger.apply(hand.slot, message)
+            yield message.result
+            self._ledger.apply(hand.slot, message)  # not before somebody has asked for more: see `keeper.Keeper`
         if not data:
             yield from self._replace(hand, hung=False)
 
@@ -144,6 +145,7 @@ class Crew(Generic[Item, Result_co]):
             self.hire(hand.slot)
         if result is not None:
             yield result
+            self._ledger.told()
 
     def _end(self, hand: _Hand) -> None:
         self._selector.unregister(hand.results)

@@ -89,6 +89,8 @@ class Ledger(Generic[Item, Result_co]):
     held: dict[int, _Held[Item]] = field(default_factory=dict)
     deaths: Counter[bytes] = field(default_factory=Counter)
     barren: int = 0
+    untold: tuple[_Held[Item] | None, list[Item]] | None = None
+    """What stands for a stack whose next unit was just given up, and the stack as it was; until the caller knows."""
 
     def add(self, stack: Sequence[Item]) -> None:
         """Put a stack where the next idle worker finds it."""
@@ -98,7 +100,13 @@ class Ledger(Generic[Item, Result_co]):
     @property
     def finished(self) -> bool:
         """Whether every result has arrived."""
-        return not self.queue and not any(one.stack for one in self.held.values())
+        return not self.queue and not any(one.stack for one in self.held.values()) and self.untold is None
+
+    def left(self) -> list[Sequence[Item]]:
+        """Everything that has not been yielded, and what was given up without the caller's knowing."""
+        spare, stack = self.untold or (None, [])
+        standing = [one.stack for one in (*self.queue, *self.held.values()) if one is not spare]
+        return [one for one in (stack, *standing) if one]
 
     def is_idle(self, worker: int) -> bool:
         """Whether the worker has nothing left."""
@@ -106,6 +114,7 @@ class Ledger(Generic[Item, Result_co]):
 
     def assign(self, worker: int) -> tuple[list[Item], bool] | None:
         """The next stack for an idle worker, and whether it is to be careful with it."""
+        self.told()
         if not self.queue:
             return None
         self.held[worker] = held = self.queue.popleft()
@@ -122,14 +131,17 @@ class Ledger(Generic[Item, Result_co]):
         return commit.result
 
     def lost(self, worker: int, *, hung: bool) -> Result_co | None:
-        """The worker is no more: its work goes back. Raises `IncompleteError` where workers die without achieving anything."""
+        """The worker is no more: its work goes back. Raises `IncompleteError` where workers die without achieving anything.
+
+        A result says that a unit was given up; once it is told, `told` is to be called.
+        """
         self.barren += 1
         if self.barren > MAX_BARREN:
             raise IncompleteError(f"{self.barren} worker processes in a row died", hint="is this host out of memory?")
         held = self.held.pop(worker, None)
         if held is None or not held.stack:
             return None
-        result, stack = None, held.stack
+        result, stack, before = None, held.stack, held.stack
         if held.careful:
             name = self.blame.culprit(stack)
             self.deaths[name] += 1
@@ -138,9 +150,16 @@ class Ledger(Generic[Item, Result_co]):
                 stack, result = self.blame.abandon(stack, hung=hung)
                 self.deaths.pop(name)
                 self.barren = 0
+        again = _Held(list(stack), careful=True)
         if stack:
-            self.queue.appendleft(_Held(list(stack), careful=True))
+            self.queue.appendleft(again)
+        if result is not None:
+            self.untold = (again, list(before))
         return result
+
+    def told(self) -> None:
+        """The caller knows of everything that was given up."""
+        self.untold = None
 
 
 Start = Callable[[Callable[[], None]], Worker[Item, Result_co]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hashscan.model import Action, Candidate, Finding, Place, Source
+from hashscan.model import Action, Candidate, FileEntry, Finding, Source
 from hashscan.ports import Confirmer, Memory, Quarantine, Reporter, Ruling
 from hashscan.report import events
 from hashscan.report.tally import Tally
@@ -30,17 +30,20 @@ class ActTools:
 
 
 class Deferred:
-    """Candidates that a run has counted and that wait for a second question at its end; places only, about 200 bytes each."""
+    """Candidates that a run has counted and that wait for a second question at its end; about 500 bytes each.
+
+    By what the walk saw, not by place alone: what an earlier run met at the same place is another candidate, not counted yet.
+    """
 
     def __init__(self) -> None:
-        self._places: set[Place] = set()
+        self._entries: set[FileEntry] = set()
 
     def add(self, rulings: Sequence[Ruling]) -> None:
-        """Remember where they are."""
-        self._places.update(ruling.candidate.hashed.entry.place for ruling in rulings)
+        """Remember which they are."""
+        self._entries.update(ruling.candidate.hashed.entry for ruling in rulings)
 
     def __contains__(self, candidate: Candidate) -> bool:
-        return candidate.hashed.entry.place in self._places
+        return candidate.hashed.entry in self._entries
 
 
 def conclude(tools: ActTools, candidates: Sequence[Candidate], tally: Tally) -> list[Ruling]:

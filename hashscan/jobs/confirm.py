@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hashscan.central import wire
 from hashscan.central.retry import Quiet
-from hashscan.errors import RefusedError, ServiceUnavailable
+from hashscan.errors import HashscanError, RefusedError, ServiceUnavailable
 from hashscan.jobs.conclude import ActTools, Deferred, conclude, report_pending
 from hashscan.known.exact import ExactSieve
 from hashscan.known.judge import Answer, judge, judge_local
@@ -70,17 +70,20 @@ class ServiceConfirmer:
         except ServiceUnavailable as error:
             if self._quiet.asks(court.clock()):
                 self._quiet.failed(court.clock(), error.retry_after)
-            self._last_failure = str(error)
-            gathered.missing.update(dict.fromkeys(indices, str(error)))
+            self._no_answer(error, indices, gathered)
         except RefusedError as error:
-            self.refusal, self._last_failure = error, str(error)
-            gathered.missing.update(dict.fromkeys(indices, str(error)))
+            self.refusal = error
+            self._no_answer(error, indices, gathered)
         else:
             self._quiet.succeeded()
             key = court.key.confirm_key(reference.id, reference.epoch)
             for place, index in enumerate(indices):
                 answer = Answer(verdict, place, key, reference.id in court.md5_is_enough)
                 gathered.answers.setdefault(index, []).append(answer)
+
+    def _no_answer(self, error: HashscanError, indices: Sequence[int], gathered: _Round) -> None:
+        self._last_failure = str(error) or "no answer"  # an empty reason would read as an answer: cleared
+        gathered.missing.update(dict.fromkeys(indices, self._last_failure))
 
     def _ruling(self, index: int, candidate: Candidate, gathered: _Round) -> Ruling:
         answers = gathered.answers.get(index, [])
@@ -113,11 +116,12 @@ def confirm_waiting(tools: ActTools, sieve: Sieve, tally: Tally, deferred: Defer
     counted = deferred or Deferred()
     for batch in _batches(waiting.candidate for waiting in tools.memory.waiting()):
         tally.candidates += sum(candidate not in counted for candidate in batch)
-        current = {candidate.hashed.entry.place: candidate for candidate in sieve.candidates([one.hashed for one in batch])}
-        gone = [one for one in batch if one.hashed.entry.place not in current]
+        # One by one: two candidates may be of one place, before and after somebody wrote to it.
+        current = [sieve.candidates([one.hashed]) for one in batch]
+        gone = [one for one, still in zip(batch, current, strict=True) if not still]
         tally.cleared += len(gone)
         tools.memory.settle(gone)
-        asked = [current[one.hashed.entry.place] for one in batch if one.hashed.entry.place in current]
+        asked = [candidate for still in current for candidate in still]
         report_pending(tools, conclude(tools, asked, tally), tally)
 
 

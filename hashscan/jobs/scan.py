@@ -58,6 +58,8 @@ def _walk_hash_sieve(tools: ScanTools, roots: Sequence[bytes], tally: Tally) -> 
             tally.add(sifted)
             for skip in sifted.notes:
                 reporter.tell(events.error(skip) if skip.reason is Reason.ERROR else events.skipped(skip))
+            for warned in sifted.warnings:
+                reporter.tell(events.warning(warned))
             reporter.tell(events.progress(tally))
             tools.act.memory.remember(sifted.candidates)
             yield sifted.candidates

@@ -18,6 +18,7 @@ from hashscan.strict_json import StrictJsonError, parse_object
 
 LAST_RUN = "last-run.json"
 MAX_LAST_RUN_BYTES = 65_536
+_LAST_DAY = 2.5e11  # seconds since 1970; a calendar can show no later one
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +91,7 @@ def _last_run(path: Path) -> Json:
         return None
     except (OSError, StrictJsonError) as error:
         return {"problem": f"{path} cannot be read: {error}"}
-    return {**data, "started": rfc3339(data["started"])} if isinstance(data.get("started"), int | float) else data
+    started = data.get("started")
+    if not isinstance(started, int | float) or not 0 <= started <= _LAST_DAY:
+        return data
+    return {**data, "started": rfc3339(started)}

@@ -41,7 +41,9 @@ def sync(tools: SyncTools) -> Lists:
         raise StateError(f"the lists cannot be stored: {error.strerror or error}", hint=hint) from None
     before = {target.list.id: target for target in held.targets} if held else {}
     for target in offered.targets:
-        tools.reporter.tell(events.sync(target.list, _change(before.get(target.list.id), target), size=target.length))
+        old = before.get(target.list.id)
+        previous = old.list.version if old else None
+        tools.reporter.tell(events.sync(target.list, _change(old, target), previous=previous, size=target.length))
     for gone in sorted(set(before) - {target.list.id for target in offered.targets}):
         tools.reporter.tell(events.sync(before[gone].list, "removed"))
     return offered

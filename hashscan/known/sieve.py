@@ -54,6 +54,13 @@ class FilterSieve:
             return sizes[0].__contains__
         return lambda size: any(one is not None and size in one for one in sizes)
 
+    @property
+    def fingerprint(self) -> bytes:
+        """BLAKE3 over the lists in force, their filters' bodies, sizes and algorithms. 32 bytes."""
+        headers = [(one.list, one.filter.header, one.algorithms) for one in self._filters]
+        told = sorted((ref, header.body_blake3, header.sizes_blake3, names) for ref, header, names in headers)
+        return blake3(repr((self._by_size, told)).encode()).digest()
+
     def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> list[int]:
         """Rows that a filter contains: its first slices are asked for all rows, pybloom itself for what is left (one in 16).
 

@@ -109,15 +109,18 @@ class FolderFetcher:
 
     def fetch(self, name: str, *, max_bytes: int) -> Iterator[bytes]:
         """The bytes of the file ``name`` in pieces. Raises `FilterError` where it is missing or longer than ``max_bytes``."""
-        if name in {"", ".", ".."} or "/" in name:
+        path = self._folder / name
+        if name in {"", ".", ".."} or "/" in name or not name.isascii() or not name.isprintable():
             raise FilterError(f"{name!r} is not the name of a published file")
         got = 0
         try:
-            with (self._folder / name).open("rb") as stream:
+            if not path.is_file():  # a FIFO would keep us waiting
+                raise FilterError(f"there is no file {path}")
+            with path.open("rb") as stream:
                 while piece := stream.read(1 << 18):
                     got += len(piece)
                     if got > max_bytes:
-                        raise FilterError(f"{self._folder / name} is longer than {max_bytes} bytes")
+                        raise FilterError(f"{path} is longer than {max_bytes} bytes")
                     yield piece
         except OSError as error:
-            raise FilterError(f"cannot read {self._folder / name}: {error.strerror}") from None
+            raise FilterError(f"cannot read {path}: {error.strerror}") from None

@@ -7,13 +7,15 @@ A digest is told of a finding only: a candidate that is merely pending is most l
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Literal, TypeAlias
 
 from hashscan import __version__
 from hashscan.errors import HashscanError
-from hashscan.model import Candidate, Case, Event, Finding, Json, ListRef, Skipped
+from hashscan.model import Candidate, Case, Event, Finding, Json, ListRef, Skipped, Warned
 from hashscan.ports import ActionResult
 from hashscan.report.escape import escape, printable
 from hashscan.report.tally import Tally
@@ -160,9 +162,20 @@ def recovered(case_id: str, outcome: str, detail: str) -> Event:
     return Event("recovered", {"case_id": printable(case_id), "outcome": outcome, "detail": printable(detail)})
 
 
+def warning(warned: Warned) -> Event:
+    """Something that a person should know and that ended no path."""
+    named = _named(warned.place.full) if warned.place is not None else {}
+    return Event("warning", {**named, "message": printable(warned.message)})
+
+
 def status(state: Mapping[str, Json]) -> Event:
     """How this host stands; the job decides what is in it. Names in it must be escaped already."""
     return Event("status", {"status": dict(state)})
+
+
+def shown_path(path: PurePath) -> str:
+    """A path of ours as it may be shown."""
+    return escape(os.fsencode(path))
 
 
 def rfc3339(seconds: float) -> str:

@@ -15,7 +15,7 @@ from hashscan.report.tally import INCOMPLETE_REASONS
 
 PROBLEM_LINES = 50  # a tree full of unreadable files must not bury the findings; --verbose names them all
 
-_LOUD = frozenset({"finding", "pending", "action", "exit_error", "check", "case", "status", "recovered"})
+_LOUD = frozenset({"finding", "pending", "action", "exit_error", "check", "case", "status", "recovered", "warning"})
 _NORMAL = _LOUD | {"scan_start", "error", "skipped", "sync"}
 
 

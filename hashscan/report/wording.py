@@ -108,6 +108,15 @@ def _recovered(data: Data) -> list[Text]:
     return _line("recovered", style, body, detail)
 
 
+def _warning(data: Data) -> list[Text]:
+    return _line(
+        "warning",
+        "bold yellow",
+        text(data, "path") or text(data, "message"),
+        text(data, "message") if text(data, "path") else "",
+    )
+
+
 def _status(data: Data) -> list[Text]:
     pairs = list(_flat(table(data, "status")))
     width = max((len(name) for name, _ in pairs), default=0)
@@ -165,4 +174,5 @@ _WORDS: Mapping[str, Callable[[Data], list[Text]]] = {
     "case": _case,
     "recovered": _recovered,
     "status": _status,
+    "warning": _warning,
 }

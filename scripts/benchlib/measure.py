@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,23 +51,25 @@ def run(
     environment: Mapping[str, str] | None = None,
     sample: bool = False,
     codes: Sequence[int] | None = (0,),
+    limit: float = LIMIT_SECONDS,
 ) -> Run:
     """Run ``argv``; its stdout goes to ``output`` or nowhere. ``sample`` also measures memory, which costs the run a little.
 
-    Raises `CommandError` where its exit code is not one of ``codes`` (None: any will do), or after `LIMIT_SECONDS`.
+    Raises `CommandError` where its exit code is not one of ``codes`` (None: any will do), or after ``limit`` seconds,
+    when it is killed.
     """
     with tempfile.TemporaryFile() as complaints, open(output or os.devnull, "wb") as out:
         began = time.monotonic()
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=complaints, env=environment, start_new_session=True
         )
-        late = threading.Timer(LIMIT_SECONDS, os.killpg, (child.pid, signal.SIGKILL))
+        late = threading.Timer(limit, _kill, (child.pid,))
         late.start()
         sampler = Sampler(child.pid) if sample else None
         try:
             _, status, usage = os.wait4(child.pid, 0)
         except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
+            _kill(child.pid)
             raise
         finally:
             late.cancel()
@@ -74,10 +77,15 @@ def run(
         wall = time.monotonic() - began
         child.returncode = code = os.waitstatus_to_exitcode(status)
         if codes is not None and code not in codes:
-            complaints.seek(0)
-            said = complaints.read(_MAX_COMPLAINT_BYTES).decode("utf-8", "replace").strip()
+            complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - _MAX_COMPLAINT_BYTES))
+            said = complaints.read(_MAX_COMPLAINT_BYTES).decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise CommandError(f"{' '.join(argv[:6])} ... ended with {code}: {said}")
     return Run(wall, usage.ru_utime + usage.ru_stime, code, peak)
+
+
+def _kill(group: int) -> None:
+    with suppress(ProcessLookupError):  # it ended just now
+        os.killpg(group, signal.SIGKILL)
 
 
 class Sampler:

@@ -133,6 +133,7 @@ class Everything:
     def __init__(self, algorithms: Sequence[str]) -> None:
         self.algorithms = tuple(Algorithm(one) for one in algorithms)
         self.admits_size = None
+        self.fingerprint = b""
 
     def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> range:
         """All rows."""

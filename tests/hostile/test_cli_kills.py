@@ -22,10 +22,11 @@ from hashscan.model import CaseState
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.vault import Vault
 from tests.support.budget import attempts
-from tests.support.world import COPIES, TIMEOUT, World, clean_environment, command, content, marks
+from tests.support.world import COPIES, TIMEOUT, Hotline, Mark, World, clean_environment, command, content, marks
 
 pytestmark = pytest.mark.slow
 
+ROUNDS = 10  # in one world
 NAMES = [f"copy-{number}" for number in range(COPIES)]
 
 
@@ -106,14 +107,25 @@ class Victim:
         return os.listdir(holding) if holding.exists() else []
 
 
-def test_killed_scans(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    victim, rng = Victim(world), random.Random(7)
-    window = victim.window()
-    hit, moved, kills = 0, Counter[str](), attempts(10)
-    before = marks(world.tree)
-    for number in range(kills):
+def test_killed_scans(hotline: Hotline, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng, total, moved, files = random.Random(7), attempts(ROUNDS), Counter[str](), 0
+    hit = 0
+    for start in range(0, total, ROUNDS):
+        victim = Victim(hotline.admit(tmp_path / str(start)))
+        hit += kill_and_finish(victim, rng, min(ROUNDS, total - start), moved)
+        files += len(victim.files)
+    with capsys.disabled():
+        print(f"\n  command line: {hit} kills, files gone at the kill {dict(moved)}, {files} files, 0 bad")
+    assert hit >= total // 2
+
+
+def kill_and_finish(victim: Victim, rng: random.Random, rounds: int, moved: Counter[str]) -> int:
+    """Kill and recover ``rounds`` times, then take and give back everything. How many kills hit a running command."""
+    hit, window = 0, victim.window()
+    before = marks(victim.world.tree)
+    for number in range(rounds):
         victim.plant()
-        before.update(marks(world.tree))
+        before.update(marks(victim.world.tree))
         early = number % 5 == 4
         hit += killed_after(victim.line, ready=not early, seconds=rng.uniform(0, 0.4 if early else window))
         if number % 4 == 3:  # and the run that recovers is killed as well
@@ -125,14 +137,12 @@ def test_killed_scans(world: World, capsys: pytest.CaptureFixture[str]) -> None:
         assert victim.litter() == []
     victim.finish("scan")
     assert not any(path.exists() for path in victim.files)
-    assert world.pending() == 0
+    assert victim.world.pending() == 0
     restore_all(victim, before)
-    with capsys.disabled():
-        print(f"\n  command line: {hit} kills, files gone at the kill {dict(moved)}, {len(victim.files)} files, 0 bad")
-    assert hit >= kills // 2
+    return hit
 
 
-def restore_all(victim: Victim, before: Mapping[bytes, object]) -> None:
+def restore_all(victim: Victim, before: Mapping[bytes, Mark]) -> None:
     """Some by the command line, the rest by the vault itself; then the tree is as it was."""
     vault = Vault(victim.world.vault, Limits())
     done = [case.id for case in vault.cases() if case.state is CaseState.DONE]
@@ -145,7 +155,7 @@ def restore_all(victim: Victim, before: Mapping[bytes, object]) -> None:
         name = os.fsencode(path)
         assert path.read_bytes() == data
         if name in before:
-            assert after[name].restored() == before[name].restored()  # type: ignore[attr-defined]
+            assert after[name].restored() == before[name].restored()
 
 
 _NAIVE = """

@@ -16,6 +16,7 @@ PLAN = {
     "ports": GROUND,
     "errors": GROUND,
     "settings": GROUND,
+    "units": GROUND,
     "flow": GROUND,
     "atomic": GROUND,
     "fsops": GROUND,

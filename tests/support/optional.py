@@ -15,8 +15,8 @@ class Component:
     hint: str
 
 
-def _program(name: str) -> Callable[[], bool]:
-    return lambda: shutil.which(name) is not None
+def _program(*names: str) -> Callable[[], bool]:
+    return lambda: all(shutil.which(name) is not None for name in names)
 
 
 COMPONENTS = {
@@ -25,6 +25,11 @@ COMPONENTS = {
     "cc": Component(_program("cc"), "install a C compiler (gcc or clang)"),
     "strace": Component(_program("strace"), "install strace"),
     "jq": Component(_program("jq"), "install jq"),
+    "bench-peers": Component(
+        _program("hashdeep", "rhash", "b3sum", "clamscan"),
+        "install hashdeep, rhash, b3sum and clamav, or scripts/bench --install-peers",
+    ),
+    "fincore": Component(_program("fincore"), "install util-linux"),
     "shellcheck": Component(_program("shellcheck"), "install shellcheck"),
 }
 

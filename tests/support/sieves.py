@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from blake3 import blake3
 
@@ -20,7 +20,10 @@ def digest(algorithm: Algorithm, data: bytes) -> bytes:
 
 
 class FakeSieve:
-    """Knows raw digests of its first algorithm; None knows everything. ``error`` is raised instead of an answer."""
+    """Knows raw digests of its first algorithm; None knows everything. ``error`` is raised instead of an answer.
+
+    ``asked`` counts the rows that it was asked about in this process.
+    """
 
     def __init__(
         self,
@@ -28,14 +31,23 @@ class FakeSieve:
         algorithms: tuple[Algorithm, ...] = (Algorithm.MD5, Algorithm.SHA1),
         *,
         error: Exception | None = None,
+        fingerprint: bytes = b"",
+        admits: Callable[[int], bool] | None = None,
     ) -> None:
-        self._known, self._algorithms, self._error = known, algorithms, error
+        self.admits_size = admits
+        self._known, self._algorithms, self._error, self._fingerprint = known, algorithms, error, fingerprint
+        self.asked = 0
 
     @property
     def algorithms(self) -> tuple[Algorithm, ...]:
         return self._algorithms
 
+    @property
+    def fingerprint(self) -> bytes:
+        return self._fingerprint
+
     def survivors(self, digests: Sequence[tuple[bytes, ...]]) -> list[int]:
+        self.asked += len(digests)
         if self._error is not None:
             raise self._error
         assert all(len(one) == name.digest_size for row in digests for one, name in zip(row, self._algorithms, strict=True))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from hashscan.errors import FilterError
-from hashscan.model import Event, Reason, Sifted
+from hashscan.model import Event, Place, Reason, Sifted, Warned
 from hashscan.report import events
 from hashscan.report.tally import Tally
 from tests.support import nouns
 
 TYPES = frozenset(
-    "scan_start finding pending action skipped error progress summary exit_error sync check case recovered status".split()  # noqa: SIM905
-)
+    "scan_start finding pending action skipped error progress summary exit_error sync check case".split()  # noqa: SIM905
+) | {"recovered", "warning", "status"}
 
 
 def tally(at: bytes = b"/srv/www") -> Tally:
@@ -46,6 +46,8 @@ def every_event(name: bytes = b"www/a.jpg") -> list[Event]:
         events.check(full, [nouns.LIST]),
         events.check(full, []),
         events.case(nouns.case(name)),
+        events.warning(Warned(text, Place(b"/srv", name))),
+        events.warning(Warned(text)),
         events.status({"filters": {"police-nl": {"age_hours": 3}}, "pending": 0, "roots": ["/srv"], "last": None}),
         events.exit_error(FilterError(text, hint=text)),
         events.summary(done, complete=True, seconds=12.3456),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashscan.model import Candidate, Reason, Sifted, Skipped
+from hashscan.model import Candidate, Reason, Sifted, Skipped, Warned
 
 HOSTILE_NAMES = [
     b"new\nline",
@@ -33,22 +33,28 @@ class Seen:
     directories: int = 0
     seen: int = 0
     scanned: int = 0
+    cached: int = 0
+    by_size: int = 0
     bytes_hashed: int = 0
     skipped: Counter[Reason] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     notes: list[Skipped] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
 
     def add(self, one: Sifted) -> None:
         assert one.seen == one.scanned + one.cached + one.by_size + sum(one.skipped.values()) + sum(one.errors.values())
         self.directories += one.directories
         self.seen += one.seen
         self.scanned += one.scanned
+        self.cached += one.cached
+        self.by_size += one.by_size
         self.bytes_hashed += one.bytes_hashed
         self.skipped.update(one.skipped)
         self.errors.update(one.errors)
         self.notes += one.notes
         self.candidates += one.candidates
+        self.warnings += one.warnings
 
     @property
     def paths(self) -> list[bytes]:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from hashscan.files.descriptors import MAX_OPEN, STRIDE, Descriptors
-from hashscan.files.hashing import BUFFER, LARGE, RWF_DONTCACHE, Batch, Hasher, Refusal
+from hashscan.files.hashing import BUFFER, LARGE, Batch, Hasher, Refusal
+from hashscan.files.reading import RWF_DONTCACHE
 from hashscan.files.walk import Node
 from hashscan.model import Algorithm, Reason
 from tests.support.sieves import digest

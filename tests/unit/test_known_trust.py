@@ -200,8 +200,22 @@ def test_a_folder_hands_over_its_files(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside", "..", ".", "", "/etc/passwd", "a/../../outside", "lists.json/", "x\0y", "\0", "missing", "\ud800", "x" * 300]
-)  # fmt: skip
+    "name",
+    [
+        "../outside",
+        "..",
+        ".",
+        "",
+        "/etc/passwd",
+        "a/../../outside",
+        "lists.json/",
+        "x\0y",
+        "\0",
+        "missing",
+        "\ud800",
+        "x" * 300,
+    ],
+)
 def test_only_plain_names_of_files_that_are_there(folder: Path, name: str) -> None:
     with pytest.raises(FilterError):
         got(FolderFetcher(folder), name)

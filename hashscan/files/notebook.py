@@ -1,0 +1,118 @@
+"""One worker's reading and writing of the digest cache. No trouble with the file leaves this module: the cache is then off, and
+that is said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hashscan.files.cache import Cache
+from hashscan.files.rows import Key, Row, decode
+from hashscan.files.store import Store, StoreTrouble, Writes
+from hashscan.files.window import Digests, Memo
+from hashscan.model import Warned
+
+WRITES = 256  # rows or marks that are written in one transaction
+_MAX_WRITES = 16 * WRITES  # what waits while somebody else writes; beyond that it is forgotten
+_DAY = 86_400  # seconds
+
+
+class Notebook:
+    """Rows and single files by key. ``on`` is false where nothing is remembered; ``warn`` is told why, where that is news."""
+
+    def __init__(self, cache: Cache, warn: Callable[[Warned], None]) -> None:
+        self._cache, self._warn = cache, warn
+        self._writes = Writes()
+        self._has_files = self._full = False
+        self._store: Store | None = None
+        try:
+            self._store = cache.open()
+            self._has_files = self._store is not None and self._store.has_files()
+        except StoreTrouble as error:
+            self._trouble(error)
+
+    @property
+    def on(self) -> bool:
+        """Whether there is anything to ask."""
+        return self._store is not None
+
+    def _trouble(self, error: StoreTrouble) -> None:
+        if error.busy:
+            return
+        if error.full:
+            if not self._full:
+                self._warn(Warned(f"the digest cache is full, nothing new is remembered: {error}"))
+            self._full = True
+            self._writes = Writes()
+            return
+        if error.damaged:
+            self._cache.condemn()
+        self._store = None
+        self._warn(Warned(f"the digest cache is off in one worker: {error}"))
+
+    def row(self, key: Key) -> tuple[Row | None, int | None]:
+        """The row of a key and its mark, where there is one that checks."""
+        if self._store is None:
+            return None, None
+        try:
+            found = self._store.get(key.id)
+        except StoreTrouble as error:
+            self._trouble(error)
+            return None, None
+        return (None, None) if found is None else (decode(found[0], key), found[1])
+
+    def file(self, key: Key, identity: bytes) -> Digests:
+        """What is remembered of one file on its own, where it is that very file as it was."""
+        if self._store is None or not self._has_files:
+            return {}
+        try:
+            data = self._store.get_file(key.id)
+        except StoreTrouble as error:
+            self._trouble(error)
+            return {}
+        row = decode(data, key) if data else None
+        return Memo([row]).get(identity) if row is not None else {}
+
+    def put_row(self, row: Row, absorbed: list[int]) -> None:
+        """Remember a row; the files ``absorbed`` are in it now."""
+        data = row.encode()
+        if not self._full:
+            self._writes.directories.append((row.key.id, row.run, self._today(), data))
+            self._writes.absorbed += [(one,) for one in absorbed]
+            self._write_some()
+
+    def put_file(self, row: Row) -> None:
+        """Remember a file on its own."""
+        if not self._full:
+            self._writes.files.append((row.key.id, row.run, self._today(), row.encode()))
+            self._write_some()
+
+    def put_mark(self, row_id: int, mark: int) -> None:
+        """Remember that the filters in force do not contain the files of a row."""
+        if not self._full:
+            self._writes.marks.append((row_id, mark))
+            self._write_some()
+
+    def _today(self) -> int:
+        return int(self._cache.options.clock() // _DAY)
+
+    def _write_some(self) -> None:
+        if len(self._writes) >= WRITES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; where another process is writing for long it stays for the next time, or is forgotten."""
+        if self._store is not None and len(self._writes):
+            try:
+                self._store.write(self._writes)
+                self._writes = Writes()
+            except StoreTrouble as error:
+                self._trouble(error)
+        if self._store is None or len(self._writes) > _MAX_WRITES:
+            self._writes = Writes()
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file."""
+        self.flush()
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()

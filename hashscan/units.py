@@ -1,0 +1,76 @@
+"""Values with units as people write them: sizes, durations, switches. All converters raise ValueError saying what is wanted."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MAX_DURATION = 100 * 366 * 86_400.0  # seconds
+_SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_TIMES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "20M", "1.5 GiB", "4096": units of 1024. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if not match:
+        raise ValueError('a size like "20M" or "1.5G"')
+    return int(_bounded(float(match[1]) * _SIZES[match[2]], 2.0**63, "a size that a file can have"))
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from "36h", "7d", "90": units s, m, h, d, w. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
+    if not match:
+        raise ValueError('a duration like "36h" or "7d"')
+    return _bounded(float(match[1]) * _TIMES[match[2]], MAX_DURATION, "a duration of at most a hundred years")
+
+
+def _bounded(value: float, most: float, what: str) -> float:
+    if not 0 <= value <= most:  # not a number is neither
+        raise ValueError(what)
+    return value
+
+
+def as_size(value: Any) -> int:
+    """Bytes from a number or a text."""
+    return parse_size(str(value) if isinstance(value, int) and not isinstance(value, bool) else as_text(value))
+
+
+def as_duration(value: Any) -> float:
+    """Seconds from a number or a text."""
+    return parse_duration(f"{value:f}" if isinstance(value, int | float) and not isinstance(value, bool) else as_text(value))
+
+
+def as_text(value: Any) -> str:
+    """A text without NUL."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("a text in quotes")
+    return value
+
+
+def as_flag(value: Any) -> bool:
+    """True or false."""
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError("true or false")
+
+
+def as_count(value: Any) -> int:
+    """A whole number, 0 or more."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("a whole number, 0 or more")
+    return value
+
+
+def as_names(value: Any) -> tuple[str, ...]:
+    """Texts from a list, or from a text with commas."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError('a list of texts like ["a", "b"]')
+    return tuple(part.strip() for part in parts if part.strip())
