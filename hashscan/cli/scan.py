@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from hashscan.cli import wiring
+from hashscan.cli.resuming import checkpoint_of, stopped_scan
 from hashscan.cli.stopping import Stop
 from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.conclude import ActTools, never
@@ -43,6 +44,7 @@ _MAX_SHOWN = 100  # roots told at the start, where they come from a list
 @click.option("-0", "null", is_flag=True, help="With --files-from: paths end with a NUL byte, not a line end.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), help="Worker processes.")
 @click.option("--no-cache", is_flag=True, help="Read every file, and remember no digest.")
+@click.option("--resume", is_flag=True, help="Go on with the scan that was stopped or killed; it knows its PATHS.")
 @click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless somebody should look.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every skipped path.")
@@ -63,7 +65,9 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         settings = wiring.settings(ctx.obj, flags)
         roots = wiring.absolute(options["paths"])
         listed = wiring.absolute(_listed(options["files_from"], null=options["null"]))
-        if not roots and not listed:
+        if options["resume"] and (roots or listed or options["known"]):
+            raise UsageError("--resume goes on with the paths and lists of a scan that was stopped", hint="name no PATH")
+        if not roots and not listed and not options["resume"]:
             raise UsageError("nothing to scan", hint="name at least one PATH")
         wiring.refuse_own(settings, [*roots, *listed])
         code = _scan(settings, options, _Run(reporter, stack, time.time(), roots, listed))
@@ -84,17 +88,26 @@ class _Run:
 def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
     plan = _plan(settings, options, run)
     stop = Stop(run.stack)  # not earlier: reading a list that never ends would go on
-    told = {"jobs": settings.scan.jobs, "stale": plan.stale, "listed": len(run.listed)}
+    resumed = stopped_scan(settings) if options["resume"] else None
+    run.roots.extend(resumed.roots if resumed else ())
+    told = {"jobs": settings.scan.jobs, "stale": plan.stale, "listed": len(run.listed), "resumed": resumed is not None}
     shown = [*run.roots, *run.listed][: max(len(run.roots), _MAX_SHOWN)]
     run.reporter.tell(events.scan_start(shown, plan.mode, _list_refs(plan), told))
     tally = Tally(unsettled_cases=wiring.recover(plan, run.reporter))
     # An audit cannot ask again later, so that it reports what it has found even when it is stopped.
     act = ActTools(plan.confirmer, plan.memory, plan.quarantine, run.reporter, stop if plan.lists else never)
-    scan(ScanTools(wiring.engine(settings), plan.sieve, act, time.monotonic, stop), _roots(run, tally), tally)
+    roots = _roots(run, tally)
+    checkpoint = checkpoint_of(settings, plan, tally)
+    if resumed:
+        tally.add(resumed.totals)
+    engine = wiring.engine(settings, checkpoint, resumed)
+    scan(ScanTools(engine, plan.sieve, act, time.monotonic, stop), roots, tally)
     if plan.tell is not None and not tally.stopped:
         tell_outcomes(plan.tell)
     tally.refused = plan.confirmer.refusal is not None
     complete = not tally.stopped
+    if complete and checkpoint is not None:
+        checkpoint.remove()
     if plan.tell is not None:
         record_run(settings.state_dir, tally, complete=complete, started=run.started)
     run.reporter.tell(events.summary(tally, complete=complete, seconds=time.time() - run.started))

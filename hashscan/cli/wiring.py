@@ -17,6 +17,7 @@ from hashscan.central.client import HttpFetcher, HttpService, Link
 from hashscan.central.outbox import Forgetful, Outbox, UntoldOutbox
 from hashscan.errors import HashscanError, IncompleteError, QuarantineError, StateError, UsageError
 from hashscan.files.cache import Cache, CacheOptions, DigestCache, NoCache
+from hashscan.files.checkpoint import Checkpoint, Saved
 from hashscan.files.engine import InProcessEngine, LocalEngine
 from hashscan.files.recheck import RecheckEngine
 from hashscan.files.walk import WalkOptions
@@ -178,10 +179,10 @@ def _workers(chosen: Settings) -> int:
     return chosen.scan.jobs or min(os.cpu_count() or 1, _MAX_JOBS)
 
 
-def engine(chosen: Settings) -> Engine:
+def engine(chosen: Settings, checkpoint: Checkpoint | None = None, resumed: Saved | None = None) -> Engine:
     """The engine of a scan: forked workers."""
     remembers = digest_cache(chosen) if chosen.cache.enabled else NoCache()
-    return LocalEngine(_walk_options(chosen, remembers), workers=_workers(chosen))
+    return LocalEngine(_walk_options(chosen, remembers), _workers(chosen), checkpoint=checkpoint, resumed=resumed)
 
 
 def digest_cache(chosen: Settings) -> DigestCache:

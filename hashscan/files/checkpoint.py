@@ -83,10 +83,13 @@ class Saved:
 
 
 class Checkpoint:
-    """Where the checkpoints of a scan go, and how often. ``purpose`` is part of what a resumed scan must agree with."""
+    """Where the checkpoints of a scan go, and how often.
 
-    def __init__(self, path: Path, *, purpose: str = "", seconds: float = SECONDS) -> None:
-        self.path, self.purpose, self.seconds = path, purpose, seconds
+    ``purpose`` is part of what a resumed scan must agree with. ``already`` was counted before the walk began.
+    """
+
+    def __init__(self, path: Path, *, purpose: str = "", seconds: float = SECONDS, already: Sifted | None = None) -> None:
+        self.path, self.purpose, self.seconds, self.already = path, purpose, seconds, already or Sifted()
 
     def load(self) -> Saved | None:
         """The last one, if there is one. Raises `StateError` where it is damaged or not ours."""
@@ -132,8 +135,7 @@ class ScanKeeper:
         self._started = resumed.started if resumed else time.time()
         self._next = time.monotonic() + checkpoint.seconds
         self.totals = Totals()
-        if resumed:
-            self.totals.add(resumed.totals)
+        self.totals.add(resumed.totals if resumed else checkpoint.already)
 
     def due(self) -> bool:
         """Whether the last one is old enough."""

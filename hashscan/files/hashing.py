@@ -70,10 +70,14 @@ class _Postponed(Exception):
     """A large file: work of its own."""
 
 
+class _RuledOut(Exception):
+    """A file that no list can know, by its size."""
+
+
 class Batch:
     """What one call of `Hasher.run` did. ``names``, ``statuses`` and ``rows`` are columns of the files that were hashed."""
 
-    __slots__ = ("bytes_hashed", "large", "names", "refused", "rows", "started_ns", "statuses", "waiting")
+    __slots__ = ("by_size", "bytes_hashed", "large", "names", "refused", "rows", "started_ns", "statuses", "waiting")
 
     def __init__(self) -> None:
         self.started_ns = time.time_ns()  # before any of its files was looked at
@@ -83,7 +87,7 @@ class Batch:
         self.refused: list[tuple[str, OSError | Refusal]] = []
         self.large: list[str] = []
         self.waiting: list[tuple[str, int]] = []  # open files that the disk has been asked for; none when the batch is done
-        self.bytes_hashed = 0
+        self.bytes_hashed = self.by_size = 0
 
     def enter(self, name: str, status: os.stat_result, row: Row) -> None:
         """Enter a file that was hashed."""
@@ -96,6 +100,8 @@ class Batch:
         """Enter a file that was not hashed."""
         if isinstance(why, (OSError, Refusal)):
             self.refused.append((name, why))
+        elif isinstance(why, _RuledOut):
+            self.by_size += 1
         else:
             self.large.append(name)
 
@@ -114,8 +120,11 @@ class Hasher:
     """Hashes files by name in an open directory. ``alive`` is called while there is no end in sight.
 
     ``buffer_read`` is called after each full buffer of a longer file: ``alive``, unless somebody puts a throttle there.
-    ``ways`` are the ways to read, the best first; the last one must work everywhere.
+    ``ways`` are the ways to read, the best first; the last one must work everywhere. ``admits``, where there is one, says
+    whether a file of that many bytes can be known; what it does not admit is counted and not read.
     """
+
+    admits: Callable[[int], bool] | None = None
 
     def __init__(
         self,
@@ -145,6 +154,7 @@ class Hasher:
         flags = _FLAGS if dir_fd is None else _FLAGS | os.O_NOFOLLOW
         ways = self._ways
         ask = ways[0].ask
+        admits = self.admits
         while names and limit > 0:
             limit -= 1
             name = names.pop()
@@ -153,6 +163,8 @@ class Hasher:
                 fd = open_(name, flags, dir_fd=dir_fd)
                 status = fstat(fd)
                 size = status.st_size
+                if admits is not None and not admits(size) and stat.S_ISREG(status.st_mode):
+                    raise _RuledOut
                 if size <= one_read and status.st_mode & 0o170000 == 0o100000:
                     got = preadv(fd, buffers, 0, ask)
                     row = digest(view[:got]) if got == size else self._read_on(fd, size, ways[0])
@@ -163,7 +175,7 @@ class Hasher:
                 statuses(status)
                 rows(row)
                 batch.bytes_hashed += size
-            except (OSError, Refusal, _Postponed) as why:
+            except (OSError, Refusal, _Postponed, _RuledOut) as why:
                 if fd >= 0 and isinstance(why, BlockingIOError):
                     batch.waiting.append((name, fd))
                     fd = -1

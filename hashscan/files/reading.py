@@ -5,19 +5,49 @@ start to read ahead and answer EAGAIN; such a file waits, open, while its neighb
 little later. With RWF_DONTCACHE on both reads the pages that were brought in for us are dropped when they have been copied;
 those that somebody else had there stay. Pages that POSIX_FADV_WILLNEED brings in would look like somebody else's.
 
-Where the kernel or the filesystem does not know RWF_DONTCACHE, what RWF_NOWAIT did not find is dropped by POSIX_FADV_DONTNEED.
+Where the kernel or the filesystem does not know RWF_DONTCACHE, what RWF_NOWAIT did not find is dropped by POSIX_FADV_DONTNEED,
+in stretches of one buffer: one of which `cachestat` says that something else is resident is left alone, and where there is no
+`cachestat` (before Linux 6.5), as with files below one buffer, its first page that is missing speaks for the rest of it.
 Sources: preadv2(2), posix_fadvise(2), `filemap_get_pages` and `filemap_end_dropbehind_read` in the kernel's mm/filemap.c.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import struct
+import sys
 from dataclasses import dataclass
 
 RWF_NOWAIT = 0x08  # Linux 4.14
 RWF_DONTCACHE = 0x80  # Linux 6.14; per filesystem
 WAITING = 64  # files that are open and wait for the disk, in one worker
 _PAGE = os.sysconf("SC_PAGESIZE")
+_CACHESTAT = 451  # the same number on every architecture
+_RANGE = struct.Struct("=QQ")
+_libc = ctypes.CDLL(None)
+_cachestat_call = _libc["syscall"]
+_cachestat_call.restype = ctypes.c_long
+_cachestat_call.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint)
+
+
+def resident_pages(fd: int, begin: int, size: int) -> int | None:
+    """How many pages of that stretch are in the page cache; None where the system does not say (old, or not our file)."""
+    counts = ctypes.create_string_buffer(40)
+    if _cachestat_call(_CACHESTAT, fd, _RANGE.pack(begin, size), counts, 0) != 0:
+        return None
+    return int.from_bytes(counts.raw[:8], sys.byteorder)
+
+
+def stretch_to_drop(offset: int, found: int, got: int, resident: int | None) -> tuple[int, int]:
+    """(begin, bytes) of what a read brought in: ``found`` bytes from ``offset`` were there at once, ``got`` bytes came after.
+
+    ``resident`` pages of the stretch were there before. Nothing where these are more than what was found.
+    """
+    begin = (offset + found) // _PAGE * _PAGE
+    if not got or (resident is not None and resident > -(-found // _PAGE)):
+        return begin, 0
+    return begin, offset + found + got - begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +75,16 @@ class Way:
         """Read into ``view``, blocking; 0 at the end. Raises OSError."""
         if not self.drop:
             return os.preadv(fd, [view], offset, self.take)
+        resident = resident_pages(fd, offset, len(view))  # before anything of it is asked for
         try:
-            resident = os.preadv(fd, [view], offset, RWF_NOWAIT)
+            found = os.preadv(fd, [view], offset, RWF_NOWAIT)
         except BlockingIOError:
-            resident = 0
-        if resident == len(view):
-            return resident
-        got = os.preadv(fd, [view[resident:]], offset + resident, 0)
-        if got:
-            begin = (offset + resident) // _PAGE * _PAGE
-            os.posix_fadvise(fd, begin, offset + resident + got - begin, os.POSIX_FADV_DONTNEED)
-        return resident + got
+            found = 0
+        got = os.preadv(fd, [view[found:]], offset + found, 0) if found < len(view) else 0
+        begin, size = stretch_to_drop(offset, found, got, resident)
+        if size:
+            os.posix_fadvise(fd, begin, size, os.POSIX_FADV_DONTNEED)
+        return found + got
 
 
 WAYS = (

@@ -2,7 +2,7 @@
 
 The digest cache is asked while a directory is listed, so that a name whose digest is remembered never gets into a frame.
 A throttle waits in `Sifter.advance` between two steps, before anything is taken from the stack; a checkpoint is the parent's
-ledger. The seam for what comes next: a size sieve is one more test in `Hasher._admit`.
+ledger.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Sifter:
         self._options, self._sieve, self._roots, self._alive = options, sieve, roots, alive
         self._algorithms = sieve.algorithms
         self._hasher = Hasher(self._algorithms, options.max_file_bytes, alive)
+        self._hasher.admits = sieve.admits_size
         self._pacer = Pacer(options.throttle, alive) if options.throttle else None
         if self._pacer is not None:
             self._hasher.buffer_read = self._pacer.buffer_read
@@ -224,6 +225,7 @@ class Sifter:
         """Count a batch, and let the sieve pick from it; the rows that it picked."""
         tally = self._tally
         tally.scanned += len(batch.rows)
+        tally.by_size += batch.by_size
         tally.bytes_hashed += batch.bytes_hashed
         for name, refusal in batch.refused:
             if isinstance(refusal, Refusal):

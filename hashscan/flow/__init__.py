@@ -65,7 +65,7 @@ def share(
                 keeper.keep(ledger.left())
     finally:
         crew.dismiss()
-        if keeper is not None and not ledger.finished:
+        if keeper is not None:
             keeper.keep(ledger.left())
 
 

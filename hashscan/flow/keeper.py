@@ -9,7 +9,7 @@ Item_contra = TypeVar("Item_contra", contravariant=True)
 
 
 class Keeper(Protocol[Item_contra]):
-    """Is told what is left now and then, and at an end before the end.
+    """Is told what is left now and then, and when the work ends: by itself (nothing is left), early, or by an error.
 
     Whatever was yielded before the caller asked for more is not among it. What was yielded last, and after which nothing more
     was asked for, still is: nobody can know what the caller made of it. So work is lost never, and done twice sometimes.

@@ -6,8 +6,9 @@ came about, and takes effect as a whole when the parent has read it whole. So wh
 commit never happened, its mirror goes back to the queue, and nothing is lost or counted twice. The work is complete when the
 queue and all mirrors are empty, which is exact: only the parent moves work between workers.
 
-A stack that a worker died or hung on is handed out again as ``careful``: then each unit of work is committed on its own, and
-the next death points at the unit. A unit that hung is given up then; one that kills is given up after `MAX_DEATHS`.
+A stack that a worker died or hung on is handed out again as ``careful``: it begins with an empty commit, each unit of work is
+committed on its own, and the next death points at the unit. A unit that hung is given up then; one that kills is given up after
+`MAX_DEATHS`, counting the first, which nobody could tell.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Blame(Protocol[Item, Result_co]):
 class _Held(Generic[Item]):
     stack: list[Item]
     careful: bool
+    begun: bool = False
 
 
 @dataclass(slots=True)
@@ -118,6 +120,7 @@ class Ledger(Generic[Item, Result_co]):
         if not self.queue:
             return None
         self.held[worker] = held = self.queue.popleft()
+        held.begun = False
         return list(held.stack), held.careful
 
     def apply(self, worker: int, commit: Commit[Item, Result_co]) -> Result_co:
@@ -126,6 +129,7 @@ class Ledger(Generic[Item, Result_co]):
         held.stack[commit.low :] = commit.pushed
         held.stack[: commit.cut] = commit.base
         held.careful = commit.careful
+        held.begun = True
         self.add(commit.given)
         self.barren = 0
         return commit.result
@@ -142,7 +146,7 @@ class Ledger(Generic[Item, Result_co]):
         if held is None or not held.stack:
             return None
         result, stack, before = None, held.stack, held.stack
-        if held.careful:
+        if held.careful and held.begun:  # one that died before it said a word had not come to its work
             name = self.blame.culprit(stack)
             self.deaths[name] += 1
             # The first death, before anybody was careful, has no name to be counted under.

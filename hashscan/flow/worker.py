@@ -90,6 +90,8 @@ def serve(start: Start[Item, Result_co], orders: int, results: int, hungry: mmap
         while (handover := _receive(orders)) is not None:
             items, careful = handover
             worker.load(items, careful=careful)
+            if careful:
+                sender.send(worker.commit(give=False))
             while not worker.idle():
                 worker.advance(time.monotonic() + BEAT, lambda: hungry[slot] != 0)
                 commit = worker.commit(give=hungry[slot] != 0)

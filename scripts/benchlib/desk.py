@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.benchlib import corpora
@@ -96,8 +96,8 @@ class Desk:
                 control = write_control(folder / "control.txt", row.digests)
                 yield Scan(corpus, agent, ("--known", control, *flags))
             return
-        with self.served(kind) as agent:
-            yield Scan(corpus, agent, tuple(flags))
+        with self.served(kind) as agent, tempfile.TemporaryDirectory(prefix="cache-", dir=self.options.folder) as cache:
+            yield Scan(corpus, replace(agent, cache=Path(cache)) if self.able.cache else agent, tuple(flags))
 
     @contextmanager
     def served(self, kind: str) -> Iterator[Agent]:

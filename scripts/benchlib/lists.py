@@ -34,6 +34,7 @@ KINDS = {
     one.name: one
     for one in (
         ListKind("both", ("md5", "sha1")),
+        ListKind("newer", ("md5", "sha1")),
         ListKind("sha1", ("sha1",)),
         ListKind("sized", ("md5", "sha1"), sizes=True),
         ListKind("wide", ("sha1",)),
@@ -103,7 +104,7 @@ def served(folder: Path, kind: ListKind, entries: int, jobs: int, say: Callable[
     if not (home / COMPLETE).exists() or not _holds(home, say):
         _make(home, kind, entries, say)
     with start_embedded(home / "service") as service:
-        agent = Agent(home / "agent" / "config.toml", jobs, service.url)
+        agent = _agent(home, jobs, service.url)
         _prove(agent)
         yield agent
 
@@ -111,11 +112,15 @@ def served(folder: Path, kind: ListKind, entries: int, jobs: int, say: Callable[
 def _holds(home: Path, say: Callable[[str], None]) -> bool:
     try:
         with start_embedded(home / "service") as service:
-            _prove(Agent(home / "agent" / "config.toml", 1, service.url))
+            _prove(_agent(home, 1, service.url))
     except (subprocess.CalledProcessError, HashscanError) as error:
         say(f"the list in {home} cannot be used any more: {error}")
         return False
     return True
+
+
+def _agent(home: Path, jobs: int, url: str) -> Agent:
+    return Agent(write_config(home / "agent", (home / "agent" / "config.toml").read_text(encoding="utf-8")), jobs, url)
 
 
 def _prove(agent: Agent) -> None:
@@ -140,7 +145,6 @@ def _make(home: Path, kind: ListKind, entries: int, say: Callable[[str], None]) 
     _service(home, "provider", "add", "bench", *address, "--out", str(home / "agent"))
     _service(home, "publish")
     source.unlink()
-    write_config(home / "agent", (home / "agent" / "config.toml").read_text(encoding="utf-8"))
     (home / COMPLETE).write_text(json.dumps({"entries": entries}))
 
 

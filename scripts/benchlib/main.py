@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from scripts.benchlib.desk import Desk, Options
 from scripts.benchlib.digests import digests
 from scripts.benchlib.ours import REPOSITORY, abilities
 from scripts.benchlib.results import Book, Result, Status, exit_code, from_json, read
-from scripts.benchlib.running import Runner, blank
+from scripts.benchlib.running import LISTS, Runner, blank
 
 _COMMANDS = ("run", "make", "digests", "table", "plot")
 
@@ -43,8 +44,12 @@ def main(arguments: Sequence[str]) -> int:
     if not words or words[0] not in (*_COMMANDS, "-h", "--help"):
         words.insert(0, "run")
     told = _parser().parse_args(words)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started ends too, and temporary folders go
     try:
         return int(told.act(told))
+    except KeyboardInterrupt:
+        print("bench: stopped; rows that were measured are in the file of --json", file=sys.stderr)
+        return 130
     except (ValueError, OSError, subprocess.CalledProcessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -109,7 +114,8 @@ def _make(told: argparse.Namespace) -> int:
     chosen = rows.chosen(told.rows)
     for name in dict.fromkeys(row.corpus for row in chosen):
         print(desk.corpus(name))
-    for name in dict.fromkeys(row.service for row in chosen if row.service):
+    names = [name for row in chosen for name in LISTS.get(row.kind, (row.service,)) if name]
+    for name in dict.fromkeys(names):
         with desk.served(name):
             print(f"the list {name} is there")
     return 0

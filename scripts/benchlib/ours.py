@@ -64,12 +64,15 @@ class Agent:
     config: Path
     jobs: int
     url: str = ""
+    cache: Path | None = None
 
     def environment(self) -> dict[str, str]:
-        """With the address at which the service answers today."""
+        """With the address at which the service answers today, and a folder for the digest cache instead of the configured one."""
         found = environment()
         if self.url:
             found["HASHSCAN_SERVICE_URL"] = self.url
+        if self.cache:
+            found["HASHSCAN_PATHS_CACHE"] = str(self.cache)
         return found
 
     def argv(self, *words: str | Path) -> list[str]:
@@ -82,10 +85,10 @@ class Agent:
 
 
 def write_config(folder: Path, head: str = "") -> Path:
-    """A configuration whose state, lock, and (where this version has one) cache are below ``folder``."""
+    """A configuration ``bench.toml`` whose state, lock, and (where this version has one) cache are below ``folder``."""
     names = {one.name for one in dataclasses.fields(settings.PathSettings)}
     lines = [f'{name} = "{folder}/{name}"' for name in ("state", "run", "cache") if name in names]
-    config = folder / "config.toml"
+    config = folder / "bench.toml"
     config.write_text(head + "\n[paths]\n" + "\n".join(lines) + "\n", encoding="utf-8")
     return config
 
@@ -116,6 +119,19 @@ def check_summary(events: bytes, corpus: Corpus, *, findings: int = 0) -> Mappin
     if wrong:
         raise WrongSummary("; ".join(wrong))
     return summary
+
+
+def check_recheck(events: bytes, files: int) -> None:
+    """The summary of a complete recheck of ``files`` remembered files. Raises `WrongSummary`."""
+    summary = summary_of(events)
+    seen = (
+        summary["complete"],
+        summary["paths"]["cached"],
+        summary["candidates"]["findings"],
+        summary["candidates"]["pending"],
+    )
+    if seen != (True, files, 0, 0):
+        raise WrongSummary(f"complete, remembered, findings, pending are {seen}, expected {(True, files, 0, 0)}")
 
 
 def found_paths(events: bytes) -> set[bytes]:

@@ -95,8 +95,15 @@ PEERS = {
 }
 
 
-def clamscan(corpus: Corpus, database: Path) -> list[str]:
-    """clamscan with nothing but the hashes in ``database``. Its summary says how many files it scanned."""
+MEMORY_FOLDER = Path("/dev/shm")
+
+
+def clamscan(corpus: Corpus, database: Path, temporary: Path | None = None) -> list[str]:
+    """clamscan with nothing but the hashes in ``database``. Its summary says how many files it scanned.
+
+    It makes and removes a folder for each file, in the system's folder for such things or in ``temporary``; on an ext4 that is
+    mounted with ``discard`` it waits for the disk each time.
+    """
     off = [f"--scan-{one}=no" for one in _CLAMSCAN_OFF]
     limits = ["--max-filesize=2000M", "--max-scansize=2000M", "--max-dir-recursion=100"]
     return [
@@ -112,6 +119,7 @@ def clamscan(corpus: Corpus, database: Path) -> list[str]:
         ),
         *off,
         *limits,
+        *([f"--tempdir={temporary}"] if temporary else []),
         str(corpus.tree),
     ]
 

@@ -242,3 +242,11 @@ def test_both_engines_count_the_same(tmp_path: Path) -> None:
         other.bytes_hashed,
         other.skipped,
     )
+
+
+def test_the_size_sieve_rules_out_without_reading(make: Make, tmp_path: Path) -> None:
+    for size in range(40):
+        (tmp_path / f"file-{size}").write_bytes(b"x" * size)
+    seen = scan(make, tmp_path, sieve=FakeSieve(admits=lambda size: size in {3, 30}))
+    assert (seen.scanned, seen.by_size, seen.seen) == (2, 38, 40)
+    assert seen.bytes_hashed == 33

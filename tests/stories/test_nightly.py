@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.world import (
+    COPIES,
     DISPUTED,
     LISTED,
     MD5_ONLY,
     REPORT_ONLY,
+    TIMEOUT,
     WITHDRAWN,
     Hotline,
     World,
@@ -322,7 +324,29 @@ def test_a_stopped_scan_says_so(world: World, number: signal.Signals) -> None:
         began = time.monotonic()
         last = child.stdout.read().splitlines()[-1]
         assert child.wait(20) == 4
+    (world.tree / "large").unlink()  # nobody else shall read it
     assert time.monotonic() - began < 5
     assert json.loads(first)["type"] == "scan_start"
     summary = json.loads(last)
     assert (summary["type"], summary["complete"], summary["stopped"], summary["exit_code"]) == ("summary", False, True, 4)
+
+
+def test_a_scan_that_is_stopped_while_it_moves(world: World) -> None:
+    """It ends after the case in hand; what is left stays pending and in its place, and ``confirm`` goes on with it."""
+    paths = [path for customer in "abc" for path in world.plant(*(f"copy-{n}" for n in range(COPIES)), at=customer)]
+    line = command("--config", world.config, "scan", "--json", "-q", "--quarantine", world.tree)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=clean_environment()) as child:
+        assert child.stdout is not None
+        while json.loads(child.stdout.readline())["type"] != "action":
+            pass
+        child.send_signal(signal.SIGTERM)
+        summary = json.loads(child.stdout.read().splitlines()[-1])
+        assert child.wait(TIMEOUT) == summary["exit_code"] == 10
+    moved = summary["actions"]["quarantined"]
+    assert (summary["complete"], summary["stopped"]) == (False, True)
+    assert 1 <= moved < len(paths)
+    assert sum(path.exists() for path in paths) == len(paths) - moved
+    assert world.pending() == len(paths) - moved == summary["candidates"]["pending"]
+    assert world.run("confirm", "-q", "--quarantine").code == 10
+    assert not any(path.exists() for path in paths)
+    assert world.pending() == 0

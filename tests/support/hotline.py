@@ -25,6 +25,7 @@ from hashscan.ports import Question
 NOW = 1_790_000_000.0
 PROVIDER = "acme"
 LIST = ListRef("police", 7, 1)
+PIECE = 100  # bytes of one piece of a fetched file
 BOTH = (Algorithm.MD5, Algorithm.SHA1)
 
 
@@ -136,7 +137,7 @@ class Hotline:
         data = self.files[name]
         if len(data) > max_bytes:
             raise FilterError("longer than allowed")
-        yield from (data[start : start + 1000] for start in range(0, len(data), 1000))
+        yield from (data[start : start + PIECE] for start in range(0, len(data), PIECE))
 
     # What it answers.
 

@@ -103,11 +103,24 @@ def test_what_was_consumed_before_is_not_scanned_again(tree: Path, tmp_path: Pat
     assert set(last) <= set(after), "what was yielded last may not have arrived, and comes again"
 
 
-def test_nothing_is_written_before_it_is_time_and_nothing_after_the_end(tree: Path, tmp_path: Path) -> None:
+def test_at_the_end_nothing_is_left_but_the_totals(tree: Path, tmp_path: Path) -> None:
+    """Somebody who is stopped between the end of the walk and the end of the run goes on from there."""
     checkpoint = Checkpoint(tmp_path / "checkpoint", seconds=NEVER)
-    assert sum(one.scanned for one in stretches(tree, checkpoint, None)) == 301
-    assert checkpoint.load() is None
+    written = []
+    for one in stretches(tree, checkpoint, None):
+        written.append(checkpoint.path.exists())
+        del one
+    assert not any(written), "nothing is written before it is time"
+    resumed = checkpoint.load()
+    assert resumed is not None
+    assert (resumed.stacks, resumed.totals.scanned) == ((), 301)
+    assert sum(one.scanned for one in stretches(tree, checkpoint, resumed)) == 0
+    again = checkpoint.load()
+    assert again is not None
+    assert again.totals == resumed.totals
     checkpoint.remove()
+    checkpoint.remove()
+    assert checkpoint.load() is None
 
 
 def test_a_scan_that_fails_can_be_resumed(tree: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -124,7 +125,7 @@ def test_bytes_a_second(make: Make, tmp_path: Path) -> None:
     seconds, came = scan(make, tmp_path, Throttle(bytes_per_second=1_000_000))
     assert total(one for _, one in came).bytes_hashed == 2_000_000
     assert 2.0 - 2 * BURST - 0.1 <= seconds <= 2.0 * 1.05 + 0.5
-    gaps = [after - before for (before, _), (after, _) in zip(came, came[1:], strict=False)]
+    gaps = [after - before for (before, _), (after, _) in itertools.pairwise(came)]
     assert max(gaps) < 3 * BEAT, "signs of life come all the while"
     half = sum(one.bytes_hashed for when, one in came if when < 1.0)
     assert half < 1_500_000, "evenly, not at the end"
@@ -149,15 +150,15 @@ def test_one_large_file_is_read_slowly_and_is_no_hanging_one(tmp_path: Path) -> 
 
 def test_a_scan_that_pauses_finds_what_it_had_found_before(tmp_path: Path) -> None:
     """A candidate must not wait in a worker while everything rests."""
-    for number in range(40):
+    for number in range(400):
         (tmp_path / f"{number}").write_bytes(b"x")
     begin = time.monotonic()
-    throttle = Throttle(files_per_second=200, pause=lambda: 5.0 if 0.1 < time.monotonic() - begin < 1.5 else 0.0)
+    throttle = Throttle(files_per_second=1000, pause=lambda: 5.0 if 0.1 < time.monotonic() - begin < 1.5 else 0.0)
     first, seen, candidates = 0.0, 0, 0
     for one in LocalEngine(WalkOptions(throttle=throttle, file_deadline=0.8), 2).sift([os.fsencode(tmp_path)], FakeSieve()):
         seen += one.seen
         candidates += len(one.candidates)
         first = first or (time.monotonic() - begin if one.candidates else 0.0)
-    assert (seen, candidates) == (40, 40)
+    assert (seen, candidates) == (400, 400)
     assert first < 0.8
     assert time.monotonic() - begin >= 1.4

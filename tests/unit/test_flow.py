@@ -126,6 +126,7 @@ def test_a_unit_that_kills_is_given_up_after_its_deaths() -> None:
     for death in range(1, MAX_DEATHS + 1):
         handover = ledger.assign(0)
         assert handover == ([(5, 7)], death > 1)
+        ledger.apply(0, flow.Commit([], 1, [], careful=death > 1))
         assert ledger.lost(0, hung=False) == ([-5] if death == MAX_DEATHS else None)
     assert ledger.assign(0) == ([(6, 7)], True)
 
@@ -136,7 +137,17 @@ def test_a_unit_that_hangs_is_given_up_once_it_is_known() -> None:
     ledger.assign(0)
     assert ledger.lost(0, hung=True) is None
     ledger.assign(1)
+    ledger.apply(1, flow.Commit([], 1, [], careful=True))
     assert ledger.lost(1, hung=True) == [-10_000_005]
+
+
+def test_a_unit_that_was_not_begun_is_not_to_blame() -> None:
+    ledger: flow.Ledger[Range, list[int]] = flow.Ledger(Blame())
+    ledger.add([(5, 7)])
+    for _ in range(10 * MAX_DEATHS // 2):
+        ledger.assign(0)
+        assert ledger.lost(0, hung=False) is None
+    assert ledger.assign(0) == ([(5, 7)], True)
 
 
 def test_workers_that_only_die_end_the_run() -> None:

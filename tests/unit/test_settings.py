@@ -37,6 +37,10 @@ KEYS: dict[str, tuple[str, str, Any]] = {
     "quarantine.vault": ('"/x/vault"', "/x/vault", "/x/vault"),
     "quarantine.per_run": ("7", "7", 7),
     "quarantine.allow_hard_links": ("true", "1", True),
+    "cache.enabled": ("false", "no", False),
+    "cache.reread": ("5", "5", 5),
+    "cache.max_size": ('"3M"', "3M", 3 << 20),
+    "paths.cache": ('"/x/cache"', "/x/cache", "/x/cache"),
     "paths.state": ('"/x/state"', "/x/state", "/x/state"),
     "paths.run": ('"/x/run"', "/x/run", "/x/run"),
 }
@@ -46,8 +50,6 @@ FIELDS = {
     if section.name != "origins"
     for one in dataclasses.fields(getattr(Settings(), section.name))
 }
-OTHERS = {"scan.by_size": ("false", "no", False), "scan.cache": ("false", "no", False)}  # may come and go with the engine
-KEYS |= {name: sample for name, sample in OTHERS.items() if name in FIELDS}
 
 
 def value(settings: Settings, name: str) -> Any:
@@ -147,7 +149,7 @@ def test_conf_d_in_the_order_of_names() -> None:
         ("[quarantine]\nenable = true", "'enabled'"),
         ("[service]\napi_key = 'secret'", "api_key_file"),
         ("[zzz]\n", "known are service, lists"),
-        ("[paths]\nzzz = 1", "known are state, run"),
+        ("[paths]\nzzz = 1", "known are state"),
         ("jobs = 1", "known are"),
     ],
 )
