@@ -32,13 +32,13 @@ def command(ctx: click.Context, files: tuple[bytes, ...], known: Path | None, *,
     with wiring.conversation(wiring.Talk(json=as_json, text_on_stdout=True)) as (reporter, stack):
         settings = wiring.settings(ctx.obj)
         sieve = _sieve(settings, known)
-        paths = [_from_stdin(stack) if name == b"-" else name for name in files]
-        for path in paths:
+        paths = {name: _from_stdin(stack) if name == b"-" else os.path.abspath(name) for name in files}
+        for path in paths.values():
             if not os.path.lexists(path):
                 raise UsageError(f"{os.fsdecode(path)!r} does not exist")
             if os.path.isdir(path):
                 raise UsageError(f"{os.fsdecode(path)!r} is a directory", hint="use 'hashscan scan' for directories")
-        checked = check(wiring.small_engine(settings), sieve, wiring.absolute(paths), reporter)
+        checked = check(wiring.small_engine(settings), sieve, paths, reporter)
     return ExitCode.PENDING if checked.candidates else ExitCode.OK
 
 
@@ -50,14 +50,16 @@ def _sieve(settings: Settings, known: Path | None) -> Sieve:
 
 
 def _from_stdin(stack: ExitStack) -> bytes:
-    """Standard input as a file that the engine can read; at most 1 GiB. Raises `UsageError`."""
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hashscan-check-"))
-    copy = Path(folder) / "stdin"
+    """Standard input as a file that the engine can read; at most 1 GiB. Raises `UsageError`.
+
+    The file has no name, so that nothing of it is left however this process ends.
+    """
+    stream = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack of the command closes it
     got = 0
-    with copy.open("xb") as stream:
-        while piece := sys.stdin.buffer.read(1 << 20):
-            got += len(piece)
-            if got > _MAX_STDIN_BYTES:
-                raise UsageError(f"stdin is longer than {_MAX_STDIN_BYTES} bytes", hint="store it in a file first")
-            stream.write(piece)
-    return os.fsencode(copy)
+    while piece := sys.stdin.buffer.read(1 << 20):
+        got += len(piece)
+        if got > _MAX_STDIN_BYTES:
+            raise UsageError(f"stdin is longer than {_MAX_STDIN_BYTES} bytes", hint="store it in a file first")
+        stream.write(piece)
+    stream.flush()
+    return b"/proc/self/fd/%d" % stream.fileno()

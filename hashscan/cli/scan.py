@@ -16,12 +16,12 @@ import click
 from hashscan.cli import wiring
 from hashscan.cli.resuming import checkpoint_of, stopped_scan
 from hashscan.cli.stopping import Stop
-from hashscan.errors import ExitCode, UsageError
+from hashscan.errors import ExitCode, FilterError, QuarantineError, RefusedError, UsageError
 from hashscan.jobs.conclude import ActTools, never
 from hashscan.jobs.outcomes import tell_outcomes
 from hashscan.jobs.scan import ScanTools, scan
 from hashscan.jobs.selftest import require_self_test
-from hashscan.jobs.status import record_run
+from hashscan.jobs.status import record_failure, record_run
 from hashscan.model import ListRef, Place, Reason, Skipped
 from hashscan.ports import Reporter
 from hashscan.report import events
@@ -70,7 +70,13 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         if not roots and not listed and not options["resume"]:
             raise UsageError("nothing to scan", hint="name at least one PATH")
         wiring.refuse_own(settings, [*roots, *listed])
-        code = _scan(settings, options, _Run(reporter, stack, time.time(), roots, listed))
+        run = _Run(reporter, stack, time.time(), roots, listed)
+        try:
+            code = _scan(settings, options, run)
+        except (FilterError, RefusedError, QuarantineError) as error:
+            if not options["known"] and not options["dry_run"]:
+                record_failure(settings.state_dir, error, started=run.started)
+            raise
     return _mapped(code, options["exit_code"])
 
 

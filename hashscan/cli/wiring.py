@@ -73,7 +73,9 @@ def conversation(talk: Talk) -> Iterator[tuple[Reporter, ExitStack]]:
     if talk.json:
         machines.append(NdjsonReporter(sys.stdout, secrets.token_hex(8), socket.gethostname(), time.time))
     with ExitStack() as stack:
-        people: list[Reporter] = [TextReporter(console, quiet=talk.quiet, verbose=talk.verbose)]
+        people: list[Reporter] = []
+        if not (talk.json and talk.text_on_stdout):  # a result is told once, in the form that was asked for
+            people.append(TextReporter(console, quiet=talk.quiet, verbose=talk.verbose))
         if not talk.quiet:
             people.append(stack.enter_context(ProgressReporter(console, time.monotonic)))
         try:

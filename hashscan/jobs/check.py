@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hashscan.errors import IncompleteError
@@ -19,20 +19,20 @@ class Checked:
     candidates: int
 
 
-def check(engine: Engine, sieve: Sieve, paths: Iterable[bytes], reporter: Reporter) -> Checked:
-    """One answer for each of ``paths`` (absolute; files, not directories). Raises `UsageError`, `IncompleteError`."""
+def check(engine: Engine, sieve: Sieve, paths: Mapping[bytes, bytes], reporter: Reporter) -> Checked:
+    """One answer for each file; ``paths`` maps the name to tell to the absolute path. Raises `IncompleteError`."""
     files = candidates = 0
-    for path in paths:
+    for name, path in paths.items():
         found = _look(engine, sieve, path)
         files += 1
         candidates += len(found)
-        reporter.tell(events.check(path, [reference for candidate in found for reference in candidate.lists]))
+        reporter.tell(events.check(name, [reference for candidate in found for reference in candidate.lists]))
     return Checked(files, candidates)
 
 
 def _look(engine: Engine, sieve: Sieve, path: bytes) -> list[Candidate]:
     stretches = list(engine.sift([path], sieve))
-    if sum(one.scanned for one in stretches) != 1:
+    if sum(one.scanned + one.cached + one.by_size for one in stretches) != 1:
         note = next((skip for one in stretches for skip in one.notes), None)
         why = f"{note.reason}{' ' + note.errno if note.errno else ''}" if note else "not a regular file"
         raise IncompleteError(f"{path.decode('utf-8', 'backslashreplace')} could not be read: {why}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashscan.atomic import make_private_directory, write_bytes
-from hashscan.errors import ExitCode, FilterError, StateError
+from hashscan.errors import ExitCode, FilterError, HashscanError, StateError
 from hashscan.known.shelf import Shelf
 from hashscan.model import Case, CaseState, Json
 from hashscan.report.events import rfc3339
@@ -33,15 +33,17 @@ class Facts:
 
 def record_run(state_dir: Path, tally: Tally, *, complete: bool, started: float) -> None:
     """Keep what the last scan came to, for `status`. Raises `StateError`."""
-    record = {
-        "started": started,
-        "seconds": round(time.time() - started, 3),
-        "complete": complete,
-        "exit_code": int(tally.exit_code),
-        "seen": tally.seen,
-        "findings": tally.findings,
-        "pending": tally.pending,
-    }
+    counts = {"seen": tally.seen, "findings": tally.findings, "pending": tally.pending}
+    _record(state_dir, started, {"complete": complete, "exit_code": int(tally.exit_code), **counts})
+
+
+def record_failure(state_dir: Path, error: HashscanError, *, started: float) -> None:
+    """Keep that the last scan ended with an error: an older good run must not speak for it. Raises `StateError`."""
+    _record(state_dir, started, {"complete": False, "exit_code": int(error.exit_code), "error": str(error)[:500]})
+
+
+def _record(state_dir: Path, started: float, came_to: Mapping[str, Json]) -> None:
+    record = {"started": started, "seconds": round(time.time() - started, 3), **came_to}
     try:
         make_private_directory(state_dir)
         write_bytes(state_dir / LAST_RUN, json.dumps(record).encode())

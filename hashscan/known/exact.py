@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def load_local_list(path: Path) -> ExactSieve:
     bad: list[str] = []
     trivial = selftest.trivial_digests()
     try:
+        if stat.S_ISCHR(path.stat().st_mode):
+            raise UsageError(f"the list {path} is a device", hint="name a file")
         with path.open("rb") as stream:
             for number, line in read_list(stream):
                 if isinstance(line, BadLine):

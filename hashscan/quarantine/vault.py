@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hashscan.errors import QuarantineError
+from hashscan.errors import QuarantineError, UsageError
 from hashscan.model import Action, Case, CaseState, FileEntry, Finding, Place
 from hashscan.ports import ActionResult
 from hashscan.quarantine import recovery, restore
@@ -84,7 +84,7 @@ class Vault:
         yield from sorted(map(self._listed, self._store.ids()), key=lambda case: (case.opened, case.id))
 
     def case(self, case_id: str) -> Case:
-        """The case with this id, or the only one whose id begins so. Raises `QuarantineError`."""
+        """The case with this id, or the only one whose id begins so. Raises `UsageError`, `QuarantineError`."""
         return self._store.read(self._resolve(case_id)).case()
 
     def record(self, case_id: str) -> Mapping[str, Any]:
@@ -122,12 +122,12 @@ class Vault:
 
     def _resolve(self, prefix: str) -> str:
         if not re.fullmatch(r"[0-9a-f]{1,16}", prefix):
-            raise QuarantineError(f"{prefix!a} is no case id", hint="an id is 16 hex digits, or its first ones")
+            raise UsageError(f"{prefix!a} is no case id", hint="an id is 16 hex digits, or its first ones")
         matches = [case_id for case_id in self._store.ids() if case_id.startswith(prefix)]
         if len(matches) > 1:
-            raise QuarantineError(f"{len(matches)} cases begin with {prefix}", hint="give more digits of the id")
+            raise UsageError(f"{len(matches)} cases begin with {prefix}", hint="give more digits of the id")
         if not matches:
-            raise QuarantineError(f"there is no case {prefix} in {self._store.root}")
+            raise UsageError(f"there is no case {prefix} in {self._store.root}")
         return matches[0]
 
     @contextmanager

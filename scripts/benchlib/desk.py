@@ -71,6 +71,7 @@ class Desk:
         self.options, self.able, self.say = options, able, say
         self.checks = Checks(say)
         self._corpora: dict[str, Corpus] = {}
+        self._proven: set[Path] = set()
 
     def corpus(self, name: str) -> Corpus:
         """One of the trees."""
@@ -104,5 +105,5 @@ class Desk:
         """An agent of a published list."""
         options = self.options
         entries = options.wide if kind == "wide" else options.entries
-        with served(options.folder / "lists", KINDS[kind], entries, options.jobs, self.say) as agent:
+        with served(options.folder / "lists", KINDS[kind], entries, options.jobs, self._proven, self.say) as agent:
             yield agent

@@ -21,6 +21,9 @@ _TAGS = {"md5": "MD5", "sha1": "SHA1", "sha256": "SHA256", "blake3": "BLAKE3"}
 _SETUP_SECONDS = 3600  # 20 million entries take a quarter of an hour
 
 
+Say = Callable[[str], None]
+
+
 @dataclass(frozen=True, slots=True)
 class ListKind:
     """A published list: the digests of each entry, and whether each entry has a size."""
@@ -95,21 +98,24 @@ def random_sha1(entries: int) -> Iterator[str]:
 
 
 @contextmanager
-def served(folder: Path, kind: ListKind, entries: int, jobs: int, say: Callable[[str], None]) -> Iterator[Agent]:
+def served(folder: Path, kind: ListKind, entries: int, jobs: int, proven: set[Path], say: Say) -> Iterator[Agent]:
     """An agent that has synced the list, while its service answers on loopback (a Bloom filter errs: somebody must be asked).
 
-    The list is made once. One that this version of hashscan cannot use is made again. Raises CalledProcessError.
+    The list is made once. One that this version of hashscan cannot use is made again; what was ``proven`` is not asked
+    again in this run. Raises CalledProcessError.
     """
     home = folder / f"{kind.name}-{entries}"
-    if not (home / COMPLETE).exists() or not _holds(home, say):
+    if home not in proven and (not (home / COMPLETE).exists() or not _holds(home, say)):
         _make(home, kind, entries, say)
     with start_embedded(home / "service") as service:
         agent = _agent(home, jobs, service.url)
-        _prove(agent)
+        if home not in proven:
+            _prove(agent)
+            proven.add(home)
         yield agent
 
 
-def _holds(home: Path, say: Callable[[str], None]) -> bool:
+def _holds(home: Path, say: Say) -> bool:
     try:
         with start_embedded(home / "service") as service:
             _prove(_agent(home, 1, service.url))
@@ -129,7 +135,7 @@ def _prove(agent: Agent) -> None:
         subprocess.run(agent.argv(*words), check=True, env=agent.environment(), stdout=subprocess.DEVNULL, timeout=300)
 
 
-def _make(home: Path, kind: ListKind, entries: int, say: Callable[[str], None]) -> None:
+def _make(home: Path, kind: ListKind, entries: int, say: Say) -> None:
     say(f"making the list {kind.name} of {entries} entries in {home}")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)

@@ -66,8 +66,8 @@ def test_the_truth_about_each() -> None:
         lists={
             LIST: [
                 Known(b"quarantine"), Known(b"report", act=Act.REPORT), Known(b"disputed", Standing.DISPUTED),
-                Known(b"withdrawn", Standing.WITHDRAWN), Known(b"test", Standing.TEST), Known(b"md5", algorithms=(Algorithm.MD5,)),
-                Known(b"size", size=999),
+                Known(b"withdrawn", Standing.WITHDRAWN), Known(b"test", Standing.TEST),
+                Known(b"md5", algorithms=(Algorithm.MD5,)), Known(b"size", size=999),
             ]
         }
     )  # fmt: skip
@@ -100,7 +100,7 @@ def test_a_hundred_candidates_of_one_list_a_question() -> None:
 
 
 def test_the_answers_of_two_lists_together() -> None:
-    """Known to one of two lists is a finding, with the verdict of that list; the ttl of a clearing answer is the shorter one."""
+    """Known to one of two lists is a finding, with the verdict of that list."""
     hotline = Hotline(lists={LIST: [], OTHER: [Known(b"harmless")]})
     found, cleared = confirmer(hotline).confirm(
         [candidate(b"harmless", b"a", (LIST, OTHER)), candidate(b"x", b"b", (LIST, OTHER))]
@@ -147,7 +147,8 @@ def test_silence_is_pending_whatever_it_says(error: Exception) -> None:
 
 
 CHANGES: list[dict[str, Any]] = [
-    {"nonce": "n" * 43}, {"provider": "b"}, {"issued": 0}, {"items": []}, {"ttl": None}, {"list": {"id": "b", "version": 1, "epoch": 1}}
+    {"nonce": "n" * 43}, {"provider": "b"}, {"issued": 0}, {"items": []}, {"ttl": None},
+    {"list": {"id": "b", "version": 1, "epoch": 1}},
 ]  # fmt: skip
 
 

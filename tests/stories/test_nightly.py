@@ -252,6 +252,20 @@ def test_status_for_people_and_machines(world: World) -> None:
     assert {one["id"] for one in event["status"]["lists"]} == {"old", "police"}
 
 
+def test_status_tells_a_scan_that_could_not_run(world: World) -> None:
+    assert world.scan().code == 0
+    (good,) = world.run("status", "--json").of("status")
+    world.configure(lists={"max_age": "0s"})
+    assert world.scan().code == 20
+    told = world.run("status", "--json")
+    assert told.code == 20
+    (bad,) = told.of("status")
+    last = bad["status"]["last_run"]
+    assert (last["exit_code"], last["complete"]) == (20, False)
+    assert "old" in last["error"]
+    assert good["status"]["last_run"]["exit_code"] == 0
+
+
 def test_a_case_from_beginning_to_end(world: World) -> None:
     (path,) = world.plant(LISTED[0])
     world.scan("--quarantine")
@@ -274,7 +288,9 @@ def test_a_case_from_beginning_to_end(world: World) -> None:
     assert (elsewhere / LISTED[0]).read_bytes() == content(LISTED[0])
     assert marks(world.tree) == before
     assert "restored already" in world.run("quarantine", "restore", short).complaint
-    assert "there is no case" in world.run("quarantine", "show", "0" * 16).complaint
+    unknown = world.run("quarantine", "show", "0" * 16)
+    assert unknown.code == 2
+    assert "there is no case" in unknown.complaint
 
 
 def test_paths_from_a_file(world: World, tmp_path: Path) -> None:
@@ -350,3 +366,5 @@ def test_a_scan_that_is_stopped_while_it_moves(world: World) -> None:
     assert world.run("confirm", "-q", "--quarantine").code == 10
     assert not any(path.exists() for path in paths)
     assert world.pending() == 0
+
+

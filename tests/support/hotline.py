@@ -33,7 +33,7 @@ def raw(algorithm: Algorithm, content: bytes) -> bytes:
     return selftest.digest(algorithm, content)
 
 
-def hashed(content: bytes, path: bytes = b"www/a.jpg", algorithms: Iterable[Algorithm] = BOTH, **stat: int) -> HashedFile:
+def hashed(content: bytes, path: bytes = b"www/a.jpg", algorithms: Iterable[Algorithm] = BOTH, **stat: Any) -> HashedFile:
     """A file that was never on a disk. ``stat`` are fields of `FileEntry`."""
     known: dict[str, int] = {
         "device": 1,
@@ -51,7 +51,7 @@ def hashed(content: bytes, path: bytes = b"www/a.jpg", algorithms: Iterable[Algo
     return HashedFile(entry, {algorithm: raw(algorithm, content).hex() for algorithm in algorithms})
 
 
-def candidate(content: bytes, path: bytes = b"www/a.jpg", lists: tuple[ListRef, ...] = (LIST,), **stat: int) -> Candidate:
+def candidate(content: bytes, path: bytes = b"www/a.jpg", lists: tuple[ListRef, ...] = (LIST,), **stat: Any) -> Candidate:
     return Candidate(hashed(content, path, **stat), lists)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from hashscan.files.filesystems import filesystem_of
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,15 @@ def _program(*names: str) -> Callable[[], bool]:
     return lambda: all(shutil.which(name) is not None for name in names)
 
 
+def _temporary_folder_on_disk() -> bool:
+    """Whether the digest cache believes the filesystem of the tests' temporary folders with its shipped settings."""
+    fd = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        return filesystem_of(fd, os.fstat(fd).st_dev).believed
+    finally:
+        os.close(fd)
+
+
 COMPONENTS = {
     "systemd": Component(_program("systemd-analyze"), "install systemd"),
     "git": Component(_program("git"), "install git"),
@@ -30,6 +43,7 @@ COMPONENTS = {
         "install hashdeep, rhash, b3sum and clamav, or scripts/bench --install-peers",
     ),
     "fincore": Component(_program("fincore"), "install util-linux"),
+    "temporary-folder-on-disk": Component(_temporary_folder_on_disk, "set TMPDIR to a folder on ext4, xfs or btrfs"),
     "shellcheck": Component(_program("shellcheck"), "install shellcheck"),
 }
 

@@ -44,9 +44,13 @@ def test_the_new_takes_the_place_of_the_old(path: Path) -> None:
 
 @pytest.mark.parametrize("error", [Crash(), KeyboardInterrupt(), OSError(28, "full")])
 def test_what_breaks_in_the_block_leaves_no_trace(path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), replace_file(path) as stream:
-        stream.write(b"new")
-        raise error
+    def breaking() -> None:
+        with replace_file(path) as stream:
+            stream.write(b"new")
+            raise error
+
+    with pytest.raises(type(error)):
+        breaking()
     assert path.read_bytes() == b"old"
     assert names(path) == ["file"]
 

@@ -16,7 +16,7 @@ import pytest
 
 from scripts.benchlib import corpora, lists, measure, peers, results, rows, show, verifying
 from scripts.benchlib.corpora import Down, File, Up
-from scripts.benchlib.ours import REPOSITORY, WrongSummary, check_summary, environment
+from scripts.benchlib.ours import REPOSITORY, WrongSummary, check_recheck, check_summary, environment
 from scripts.benchlib.results import Book, Result, Side, Status, Unit
 
 ROW = Result(
@@ -191,6 +191,13 @@ def test_a_summary_that_saw_everything_is_accepted() -> None:
 def test_control_a_scan_that_missed_something_is_not(changes: dict[str, object], word: str) -> None:
     with pytest.raises(WrongSummary, match=word):
         check_summary(events(**changes), CORPUS)
+
+
+def test_a_recheck_must_have_asked_about_all_files() -> None:
+    check_recheck(events(paths={"cached": 5}), 5)
+    for bad in ({"paths": {"cached": 4}}, {"complete": False}, {"candidates": {"findings": 0, "pending": 1}}):
+        with pytest.raises(WrongSummary, match="recheck of 5"):
+            check_recheck(events(**{"paths": {"cached": 5}, **bad}), 5)
 
 
 # ----------------------------------------------------------------------------------------------------------- measuring

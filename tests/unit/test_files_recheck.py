@@ -40,7 +40,7 @@ def tomorrow(algorithms: tuple[Algorithm, ...] = BOTH) -> FakeSieve:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tree_in(tmp_path)
-    grow(root, 2000)
+    grow(root, 700)
     (root / "a/b").mkdir(parents=True)
     (root / "a/b/known\xff").write_bytes(KNOWN)
     return root
@@ -52,7 +52,7 @@ def test_all_that_is_remembered_is_asked_about_once(root: Path, tmp_path: Path, 
     scan(cache, root, FakeSieve(set(), BOTH, fingerprint=b"today"), workers=2)
     seen = resift(cache, FakeSieve(None, BOTH), workers=workers)
     assert_true(seen, root)
-    assert (seen.cached, seen.seen, seen.warnings) == (2001, 2001, [])
+    assert (seen.cached, seen.seen, seen.warnings) == (701, 701, [])
     assert sum(path.is_dir() for path in root.rglob("*")) > STRETCH
 
 
@@ -63,7 +63,7 @@ def test_a_new_list_finds_an_old_file_and_leaves_marks(root: Path, tmp_path: Pat
     for _ in range(2):
         assert resift(cache, tomorrow()).paths == [os.fsencode(root / "a/b/known\xff")]
     sieve = tomorrow()
-    assert scan(cache, root, sieve).cached == 2001
+    assert scan(cache, root, sieve).cached == 701
     assert sieve.asked == 1, "only the directory with the candidate is asked about again"
 
 
@@ -107,7 +107,7 @@ def test_digests_that_were_never_made_are_told(root: Path, tmp_path: Path) -> No
     cache = cache_in(tmp_path)
     scan(cache, root)
     seen = resift(cache, tomorrow((Algorithm.SHA256,)))
-    assert (seen.errors, seen.cached, len(seen.warnings)) == ({"ENODATA": 2001}, 0, 1)
+    assert (seen.errors, seen.cached, len(seen.warnings)) == ({"ENODATA": 701}, 0, 1)
 
 
 def test_large_files_on_their_own_are_met_too(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_damage_on_the_way_makes_it_incomplete(root: Path, tmp_path: Path) -> No
     assert {one.hashed.digests[Algorithm.MD5] for one in seen.candidates} <= {
         digest(Algorithm.MD5, path.read_bytes()).hex() for path in root.rglob("*") if path.is_file()
     }
-    assert scan(cache, root).scanned == 2001, "the next scan makes it anew"
+    assert scan(cache, root).scanned == 701, "the next scan makes it anew"
 
 
 class Noting:
@@ -172,7 +172,7 @@ def test_the_job_goes_the_way_of_a_scan(root: Path, tmp_path: Path) -> None:
     tools = ScanTools(RecheckEngine(cache, 2, 20.0), sieve, act, time.monotonic, lambda: False)
     recheck(tools, [], tally)
     assert [event.type for event in noting.events if event.type != "progress"] == ["finding", "action"]
-    assert (tally.findings, tally.cached, int(tally.exit_code), tally.adds_up()) == (1, 2001, 10, True)
+    assert (tally.findings, tally.cached, int(tally.exit_code), tally.adds_up()) == (1, 701, 10, True)
 
 
 def test_rows_about_other_filesystems_are_not_located(root: Path, tmp_path: Path) -> None:

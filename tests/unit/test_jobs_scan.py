@@ -83,7 +83,7 @@ def test_a_rare_candidate_does_not_wait_for_ninety_nine_others() -> None:
 CONTENTS = {"bad": b"harmless bad", "innocent": b"harmless innocent", "silent": b"harmless silent"}
 
 
-def make(kind: str, number: int, **stat: int) -> Candidate:
+def make(kind: str, number: int, **stat: Any) -> Candidate:
     return candidate(CONTENTS[kind], f"{kind}/{number}".encode(), **stat)
 
 
@@ -384,6 +384,6 @@ def test_hashed_files_are_what_the_sieve_is_asked_about(memory: InMemory) -> Non
     files: list[HashedFile] = []
     memory.remember([make("silent", 1)])
     run = Run(memory)
-    run.sieve = Passing(files.append)  # type: ignore[arg-type]
+    run.sieve = Passing(files.append)
     run.confirm()
     assert files == [hashed(CONTENTS["silent"], b"silent/1")]

@@ -62,7 +62,7 @@ def answering(known: Known = SELF_TEST, **more: Any) -> Confirmer:
 
 
 def relisted(algorithms: Sequence[Algorithm] = BOTH) -> Sieve:
-    return Relisted(sieve(algorithms=algorithms))  # type: ignore[return-value]
+    return Relisted(sieve(algorithms=algorithms))
 
 
 @pytest.mark.parametrize("algorithms", [BOTH, (Algorithm.MD5,), (Algorithm.BLAKE3,), tuple(Algorithm)], ids=str)
@@ -155,7 +155,7 @@ def test_lists_that_are_missing_or_too_old_come_before_pending(shelf: Shelf, tmp
 
 
 def test_a_run_is_recorded_and_shown(tmp_path: Path) -> None:
-    record_run(tmp_path / "new", Tally(seen=5), complete=True, started=NOW)
+    record_run(tmp_path / "new", Tally(seen=5, scanned=5), complete=True, started=NOW)
     run = told(None, tmp_path / "new")[0]["last_run"]
     assert (run["started"], run["seen"], run["complete"], run["exit_code"]) == ("2026-09-21T14:13:20.000Z", 5, True, 0)
     (tmp_path / "file").write_bytes(b"")
@@ -165,8 +165,8 @@ def test_a_run_is_recorded_and_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"x", b"[]", b"\xff", b'{"started": NaN}', b"x" * 100_000, b'{"started": 1e300}', b'{"started": -1}', b'{"started": 1e12}',
-     b'{"started": "x"}', b'{"started": null}', b'{"started": 99999999999999999999}'],
+    [b"", b"x", b"[]", b"\xff", b'{"started": NaN}', b"x" * 100_000, b'{"started": 1e300}', b'{"started": -1}',
+     b'{"started": 1e12}', b'{"started": "x"}', b'{"started": null}', b'{"started": 99999999999999999999}'],
 )  # fmt: skip
 def test_a_damaged_record_is_shown_as_that_and_hides_nothing_else(tmp_path: Path, data: bytes) -> None:
     (tmp_path / LAST_RUN).write_bytes(data)
@@ -249,9 +249,10 @@ def test_check_says_one_thing_about_each_file(tmp_path: Path) -> None:
     done = check(ENGINE, sieve([b"harmless bad"]), paths, reporter)
     assert (done.files, done.candidates) == (2, 1)
     assert [event.data["candidate"] for event in reporter.events] == [True, False]
-    (tmp_path / "link").symlink_to(tmp_path / "bad")
-    (tmp_path / "directory").mkdir()
-    for name in ("link", "directory"):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "one file").mkdir()
+    (tmp_path / "one file" / "x").write_bytes(b"x")
+    for name in ("empty", "one file"):
         with pytest.raises(IncompleteError, match=name):
             check(ENGINE, sieve(), [str(tmp_path / name).encode()], reporter)
 

@@ -282,7 +282,8 @@ def test_the_size_section_is_checked(tmp_path: Path) -> None:
     refused(tmp_path, good[:-1])
     refused(tmp_path, good[:-1] + bytes([good[-1] ^ 1]))
     header, rest = pieces(good)
-    for name, values in {"sizes_length": [0, 7, -8, 12, 2**40, "8", True], "sizes_blake3": [None, "", "0" * 64, 3]}.items():
+    wrong: dict[str, list[Any]] = {"sizes_length": [0, 7, -8, 12, 2**40, "8", True], "sizes_blake3": [None, "", "0" * 64, 3]}
+    for name, values in wrong.items():
         for value in values:
             refused(tmp_path, joined({**header, name: value}, rest))
 

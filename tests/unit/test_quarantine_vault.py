@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hashscan.errors import QuarantineError
+from hashscan.errors import QuarantineError, UsageError
 from hashscan.model import Action, CaseState
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.vault import Recovered, Vault
@@ -76,9 +76,9 @@ def test_ids(vault: Vault, tree: Path) -> None:
     double = next(digit for digit in firsts if firsts.count(digit) > 1)
     with pytest.raises(QuarantineError, match=f"cases begin with {double}"):
         vault.case(double)
-    with pytest.raises(QuarantineError, match="no case"):
+    with pytest.raises(UsageError, match="no case"):
         vault.case("../../etc")
-    with pytest.raises(QuarantineError, match="no case"):
+    with pytest.raises(UsageError, match="no case"):
         vault.case("0" * 16)
     assert vault.case(ids[3]).id == ids[3]
 

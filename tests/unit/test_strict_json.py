@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,10 +39,7 @@ def test_what_json_writes_is_read(document: dict[str, Any], ascii_only: bool) ->
         data = text.encode()
     except UnicodeEncodeError:
         return
-    try:
-        assert parse_object(data, max_bytes=len(data)) == document
-    except StrictJsonError as error:
-        assert "deeper" in str(error)
+    assert parse_object(data, max_bytes=len(data), max_depth=99) == document
 
 
 @given(st.binary(max_size=60))
@@ -54,8 +52,10 @@ def test_any_bytes_are_an_object_or_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b" ", b"null", b"true", b"1", b'"x"', b"[]", b"[{}]", b"{", b"}", b"{}{}", b"{}x", b"\xef\xbb\xbf{}", b"\xff", b"{'a': 1}",
-     b'{"a": 1,}', b'{"a": 01}', b'{"a": .5}', b'{"a": "\n"}', b'{"a": "\\x"}', '{"a": 1}'.encode("utf-16"), b'{"a": \x00}', b'{a: 1}'],
+    [b"", b" ", b"null", b"true", b"1", b'"x"', b"[]", b"[{}]", b"{", b"}", b"{}{}", b"{}x", b"\xef\xbb\xbf{}", b"\xff",
+     b"{'a': 1}",
+     b'{"a": 1,}', b'{"a": 01}', b'{"a": .5}', b'{"a": "\n"}', b'{"a": "\\x"}',
+     '{"a": 1}'.encode("utf-16"), b'{"a": \x00}', b"{a: 1}"],
     ids=repr,
 )  # fmt: skip
 def test_what_is_no_object(data: bytes) -> None:
@@ -100,7 +100,8 @@ def test_bytes() -> None:
 # Fields.
 
 FIELDS = Fields(
-    {"text": "x", "empty": "", "int": 5, "float": 1.5, "true": True, "null": None, "list": [{"a": 1}], "texts": ["a"], "object": {"b": 2},
+    {"text": "x", "empty": "", "int": 5, "float": 1.5, "true": True, "null": None, "list": [{"a": 1}], "texts": ["a"],
+     "object": {"b": 2},
      "hex": "0af9", "long": "y" * 300},
     "it",
 )  # fmt: skip
@@ -124,7 +125,7 @@ def test_fields_are_what_they_promise() -> None:
     assert "hex" in FIELDS.names()
 
 
-READERS = {
+READERS: dict[str, tuple[Callable[[Fields, str], Any], set[str]]] = {
     "text": (lambda f, key: f.text(key), {"text"}),
     "hex": (lambda f, key: f.hex(key, digits=4), {"hex"}),
     "integer": (lambda f, key: f.integer(key), {"int"}),
