@@ -51,10 +51,7 @@ _SIZES = {Algorithm.MD5: 16, Algorithm.SHA1: 20, Algorithm.SHA256: 32, Algorithm
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file is: a configured root (absolute, normalised) and the path below it, both as the bytes of the kernel.
-
-    ``path`` is empty where the root itself is a file or the directory that is meant.
-    """
+    """Where a file is: a configured root (absolute, normalised) and the path below it, b"" for the root; bytes of the kernel."""
 
     root: bytes
     path: bytes
@@ -100,10 +97,9 @@ class ListRef:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hashed file whose token at least one filter contains. Nothing more: a Bloom filter errs by design.
+    """A hashed file whose token the filters of ``lists`` (sorted, at least one) contain. Nothing more: a filter errs by design.
 
-    Issued by `known.sieve` and `known.exact` only, stored and read again by ``central.outbox``. ``lists`` names the lists whose
-    filters contain it, sorted, at least one.
+    Issued by `known.sieve` and `known.exact` only, stored and read again by ``central.outbox``.
     """
 
     hashed: HashedFile
@@ -200,7 +196,6 @@ class Removal:
 
 class CaseState(enum.StrEnum):
     """How far the taking of a file got (docs/quarantine.md). Each step is durable before the next begins.
-
     DAMAGED is never written: it is what a listing says of a case whose record cannot be read, so that it is not hidden.
     """
 

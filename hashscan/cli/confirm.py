@@ -10,7 +10,7 @@ from hashscan.cli import wiring
 from hashscan.cli.stopping import Stop
 from hashscan.jobs.conclude import ActTools
 from hashscan.jobs.confirm import confirm_waiting
-from hashscan.jobs.outcomes import tell_outcomes
+from hashscan.jobs.outcomes import close_run
 from hashscan.ports import Reporter
 from hashscan.report import events
 from hashscan.report.tally import Tally
@@ -33,8 +33,6 @@ def _confirm(plan: wiring.Plan, reporter: Reporter, stop: Stop) -> int:
     started = time.time()
     tally = Tally(unsettled_cases=wiring.recover(plan, reporter))
     confirm_waiting(ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, stop), plan.sieve, tally)
-    if plan.tell is not None and not tally.stopped:
-        tell_outcomes(plan.tell)
-    tally.refused = plan.confirmer.refusal is not None
+    close_run(plan.tell, plan.confirmer, reporter, tally)
     reporter.tell(events.summary(tally, complete=not tally.stopped, seconds=time.time() - started))
     return tally.exit_code

@@ -12,7 +12,7 @@ from hashscan.cli import wiring
 from hashscan.cli.stopping import Stop
 from hashscan.errors import UsageError
 from hashscan.jobs.conclude import ActTools
-from hashscan.jobs.outcomes import tell_outcomes
+from hashscan.jobs.outcomes import close_run
 from hashscan.jobs.recheck import recheck
 from hashscan.jobs.scan import ScanTools
 from hashscan.jobs.selftest import require_self_test
@@ -60,8 +60,6 @@ def _recheck(settings: Settings, plan: wiring.Plan, roots: list[bytes], reporter
     tally = Tally(unsettled_cases=wiring.recover(plan, reporter))
     act = ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, stop)
     recheck(ScanTools(wiring.recheck_engine(settings), plan.sieve, act, time.monotonic, stop), roots, tally)
-    if plan.tell is not None and not tally.stopped:
-        tell_outcomes(plan.tell)
-    tally.refused = plan.confirmer.refusal is not None
+    close_run(plan.tell, plan.confirmer, reporter, tally)
     reporter.tell(events.summary(tally, complete=not tally.stopped, seconds=time.time() - started))
     return tally.exit_code

@@ -18,7 +18,7 @@ from hashscan.cli.resuming import checkpoint_of, stopped_scan
 from hashscan.cli.stopping import Stop
 from hashscan.errors import ExitCode, FilterError, QuarantineError, RefusedError, UsageError
 from hashscan.jobs.conclude import ActTools, never
-from hashscan.jobs.outcomes import tell_outcomes
+from hashscan.jobs.outcomes import close_run
 from hashscan.jobs.scan import ScanTools, scan
 from hashscan.jobs.selftest import require_self_test
 from hashscan.jobs.status import record_failure, record_run
@@ -108,9 +108,7 @@ def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
         tally.add(resumed.totals)
     engine = wiring.engine(settings, checkpoint, resumed)
     scan(ScanTools(engine, plan.sieve, act, time.monotonic, stop), roots, tally)
-    if plan.tell is not None and not tally.stopped:
-        tell_outcomes(plan.tell)
-    tally.refused = plan.confirmer.refusal is not None
+    close_run(plan.tell, plan.confirmer, run.reporter, tally)
     complete = not tally.stopped
     if complete and checkpoint is not None:
         checkpoint.remove()

@@ -12,6 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
@@ -106,7 +107,21 @@ class Batch:
             self.large.append(name)
 
 
-def _softer(why: Exception, flags: int, ways: Sequence[Way]) -> tuple[int, Sequence[Way]] | None:
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What `Hasher.run` was told: work until this monotonic time, and until so many names are kept."""
+
+    dir_fd: int | None
+    until: float
+    keep: int
+    large: bool
+
+
+_Asking: TypeAlias = tuple[int, Sequence[Way]]
+"""The flags of open, and the ways to read that are left to try."""
+
+
+def _softer(why: Exception, flags: int, ways: Sequence[Way]) -> _Asking | None:
     """What to ask for instead, where too much was asked of owner or filesystem; kept up to the end of the batch."""
     code = why.errno if isinstance(why, OSError) else None
     if code == errno.EPERM and flags & os.O_NOATIME:
@@ -146,17 +161,23 @@ class Hasher:
         ``large`` files are postponed unless told otherwise. Without ``dir_fd`` the names are paths that the operator wrote, and
         links are followed.
         """
-        batch = Batch()
+        batch, order = Batch(), _Order(dir_fd, until, max(0, len(names) - limit), large)
+        softer: _Asking | None = (_FLAGS if dir_fd is None else _FLAGS | os.O_NOFOLLOW, self._ways)
+        ways = self._ways
+        while softer is not None:
+            flags, ways = softer
+            softer = self._ask(batch, names, order, flags, ways)
+        self._take_waiting(batch, ways[0])
+        return batch
+
+    def _ask(self, batch: Batch, names: list[str], order: _Order, flags: int, ways: Sequence[Way]) -> _Asking | None:
+        """Ask for one file after the other; what to ask with instead, where the next one shows that too much was asked."""
         made, statuses, rows = batch.names.append, batch.statuses.append, batch.rows.append
         open_, fstat, preadv, close, clock = os.open, os.fstat, os.preadv, os.close, time.monotonic
-        view, digest, buffers = self._view, self._row, [self._view]
+        view, digest, buffers, admits = self._view, self._row, [self._view], self.admits
         one_read = BUFFER - 1 if self._max is None else min(BUFFER - 1, self._max)
-        flags = _FLAGS if dir_fd is None else _FLAGS | os.O_NOFOLLOW
-        ways = self._ways
-        ask = ways[0].ask
-        admits = self.admits
-        while names and limit > 0:
-            limit -= 1
+        dir_fd, until, keep, ask = order.dir_fd, order.until, order.keep, ways[0].ask
+        while len(names) > keep:
             name = names.pop()
             fd = -1
             try:
@@ -169,7 +190,7 @@ class Hasher:
                     got = preadv(fd, buffers, 0, ask)
                     row = digest(view[:got]) if got == size else self._read_on(fd, size, ways[0])
                 else:
-                    self._admit(status, large=large)
+                    self._admit(status, large=order.large)
                     row = self._read_on(fd, size, ways[0])
                 made(name)
                 statuses(status)
@@ -177,24 +198,24 @@ class Hasher:
                 batch.bytes_hashed += size
             except (OSError, Refusal, _Postponed, _RuledOut) as why:
                 if fd >= 0 and isinstance(why, BlockingIOError):
-                    batch.waiting.append((name, fd))
+                    self._wait(batch, (name, fd), ways[0])
                     fd = -1
-                    if len(batch.waiting) >= WAITING:
-                        self._take_waiting(batch, ways[0])
-                elif (softer := _softer(why, flags, ways)) is None:
-                    batch.refuse(name, why)
-                else:
-                    flags, ways = softer
-                    ask = ways[0].ask
+                elif softer := _softer(why, flags, ways):
                     names.append(name)
-                    limit += 1
+                    return softer
+                else:
+                    batch.refuse(name, why)
             finally:
                 if fd >= 0:
                     close(fd)
             if clock() >= until:
                 break
-        self._take_waiting(batch, ways[0])
-        return batch
+        return None
+
+    def _wait(self, batch: Batch, file: tuple[str, int], way: Way) -> None:
+        batch.waiting.append(file)
+        if len(batch.waiting) >= WAITING:
+            self._take_waiting(batch, way)
 
     def _take_waiting(self, batch: Batch, way: Way) -> None:
         """Read what the disk was asked for, in that order."""

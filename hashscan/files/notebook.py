@@ -99,6 +99,14 @@ class Notebook:
         if len(self._writes) >= WRITES:
             self.flush()
 
+    def release(self) -> None:
+        """Before something that takes long: hold nobody up."""
+        if self._store is not None:
+            try:
+                self._store.release()
+            except StoreTrouble as error:
+                self._trouble(error)
+
     def flush(self) -> None:
         """Write what waits; where another process is writing for long it stays for the next time, or is forgotten."""
         if self._store is not None and len(self._writes):

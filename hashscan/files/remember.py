@@ -236,6 +236,10 @@ class Remembering:
         for window in self._windows.pop(node, ()) if node is not None else ():
             self._keep(window)
 
+    def release(self) -> None:
+        """Before something that takes long: hold no other worker up."""
+        self._book.release()
+
     def settle(self) -> None:
         """Write everything."""
         for node in list(self._windows):

@@ -88,6 +88,7 @@ class Sifter:
         """What was done since the last one."""
         if self._careful_until and time.monotonic() > self._careful_until:
             self._careful_until = 0.0
+        self._memory.release()
         if not self._stack.frames:
             self._memory.settle()  # the parent may end this process when it has read the commit
         low, pushed = self._stack.delta()
@@ -210,6 +211,8 @@ class Sifter:
         self._at = (node.root, node)
         large = frame.kind is Kind.LARGE
         limit = 1 if large or self._careful_until else STEP_NAMES if self._pacer is None else self._pacer.names
+        if large:
+            self._memory.release()
         batch = self._hasher.run(node.fd, frame.names, until, limit, large=large)
         self._spent(len(batch.rows) + len(batch.refused), batch.bytes_hashed)
         root = self._roots[node.root]

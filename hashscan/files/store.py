@@ -122,13 +122,22 @@ class Store:
             self._db.close()
 
     def get(self, row_id: int) -> tuple[bytes, int | None] | None:
-        """The bytes and the mark of one row."""
+        """The bytes and the mark of one row, as they were at the first question since the last `release` or `write`."""
         try:
+            if not self._db.in_transaction:
+                # One for many questions, which then take 1.9 us instead of 4.5: the rest is the locks of a transaction.
+                self._execute("BEGIN")
             found = self._execute(_GET, (row_id,)).fetchone()
         except sqlite3.Error:
             with _gate():
                 raise
         return found if found is not None and type(found[0]) is bytes else None
+
+    def release(self) -> None:
+        """Let the log be folded back past what this connection has seen: call it before anything that takes long."""
+        if self._db.in_transaction:
+            with _gate():
+                self._execute("COMMIT")
 
     def get_file(self, row_id: int) -> bytes | None:
         """The bytes of one remembered file."""
@@ -143,6 +152,7 @@ class Store:
 
     def write(self, writes: Writes) -> None:
         """All of it or, where this raises, nothing."""
+        self.release()
         with _gate():
             self._db.execute("BEGIN IMMEDIATE")
             try:

@@ -32,7 +32,8 @@ def check(engine: Engine, sieve: Sieve, paths: Mapping[bytes, bytes], reporter: 
 
 def _look(engine: Engine, sieve: Sieve, path: bytes) -> list[Candidate]:
     stretches = list(engine.sift([path], sieve))
-    if sum(one.scanned + one.cached + one.by_size for one in stretches) != 1:
+    met = sum(one.scanned + one.cached + one.by_size for one in stretches)
+    if met != 1 or any(one.directories for one in stretches):  # a directory with one file in it is not a file
         note = next((skip for one in stretches for skip in one.notes), None)
         why = f"{note.reason}{' ' + note.errno if note.errno else ''}" if note else "not a regular file"
         raise IncompleteError(f"{path.decode('utf-8', 'backslashreplace')} could not be read: {why}")

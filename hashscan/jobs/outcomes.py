@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from hashscan.central.outbox import Outbox
 from hashscan.errors import RefusedError, ServiceUnavailable
 from hashscan.known.verdicts import open_receipts
-from hashscan.ports import Service, Trust
+from hashscan.model import Warned
+from hashscan.ports import Confirmer, Reporter, Service, Trust
+from hashscan.report import events
+from hashscan.report.tally import Tally
 
 _AT_ONCE = 100
 
@@ -34,3 +37,13 @@ def tell_outcomes(tools: OutcomeTools) -> str:
             return "the service acknowledged none of the outcomes"
         tools.outbox.acknowledge(receipts)
     return ""
+
+
+def close_run(tools: OutcomeTools | None, confirmer: Confirmer, reporter: Reporter, tally: Tally) -> None:
+    """The end of every run that acts: tell outcomes, say so where some still wait, and note a refusal in the tally."""
+    tally.refused = confirmer.refusal is not None
+    if tools is None or tally.stopped:
+        return
+    why = tell_outcomes(tools)
+    if why:
+        reporter.tell(events.warning(Warned(f"{tools.outbox.unsent_count()} outcomes are not acknowledged yet: {why}")))

@@ -111,13 +111,17 @@ class Shelf:
             check_order(self._open(target, Path(stream.name)).filter, target.name)
 
     def bring_into_force(self, lists: Lists) -> None:
-        """Make ``lists`` the metadata in force, then drop filters that it does not name. Raises `FilterError`."""
+        """Make ``lists`` the metadata in force, then drop filters that neither it nor its predecessor names.
+
+        A scan that has read the old metadata just now still finds its filters. Raises `FilterError`.
+        """
         for target in lists.targets:
             if not self.holds(target):
                 raise FilterError(f"the filter {target.name} is missing", hint=_SYNC)
+        before = self.lists()
         make_private_directory(self._folder)
         write_bytes(self._folder / LISTS_NAME, lists.envelope)
-        keep = {target.name for target in lists.targets}
+        keep = {target.name for one in (before, lists) if one is not None for target in one.targets}
         for path in self._folder.iterdir():
             if path.suffix in {".filter", ".new"} and path.name not in keep:
                 path.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scripts.benchlib import corpora
 from scripts.benchlib.corpora import Corpus
-from scripts.benchlib.lists import KINDS, served, write_control
+from scripts.benchlib.lists import KINDS, home_of, publish, served, write_control
 from scripts.benchlib.ours import Abilities, Agent, write_config
 from scripts.benchlib.rows import Row
 
@@ -100,10 +100,20 @@ class Desk:
         with self.served(kind) as agent, tempfile.TemporaryDirectory(prefix="cache-", dir=self.options.folder) as cache:
             yield Scan(corpus, replace(agent, cache=Path(cache)) if self.able.cache else agent, tuple(flags))
 
+    def publish_again(self, kind: str) -> None:
+        """A new version of a list, as this hashscan publishes it."""
+        publish(self._list_home(kind))
+        self._proven.discard(self._list_home(kind))
+
+    def _list_home(self, kind: str) -> Path:
+        return home_of(self.options.folder / "lists", KINDS[kind], self._entries(kind))
+
+    def _entries(self, kind: str) -> int:
+        return self.options.wide if kind == "wide" else self.options.entries
+
     @contextmanager
     def served(self, kind: str) -> Iterator[Agent]:
         """An agent of a published list."""
-        options = self.options
-        entries = options.wide if kind == "wide" else options.entries
-        with served(options.folder / "lists", KINDS[kind], entries, options.jobs, self._proven, self.say) as agent:
+        where, options = self._list_home(kind), self.options
+        with served(where, KINDS[kind], self._entries(kind), options.jobs, self._proven, self.say) as agent:
             yield agent

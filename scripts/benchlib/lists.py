@@ -97,14 +97,18 @@ def random_sha1(entries: int) -> Iterator[str]:
     return (row.rstrip() for row in rows)
 
 
+def home_of(folder: Path, kind: ListKind, entries: int) -> Path:
+    """Where a published list and its service are."""
+    return folder / f"{kind.name}-{entries}"
+
+
 @contextmanager
-def served(folder: Path, kind: ListKind, entries: int, jobs: int, proven: set[Path], say: Say) -> Iterator[Agent]:
+def served(home: Path, kind: ListKind, entries: int, jobs: int, proven: set[Path], say: Say) -> Iterator[Agent]:
     """An agent that has synced the list, while its service answers on loopback (a Bloom filter errs: somebody must be asked).
 
     The list is made once. One that this version of hashscan cannot use is made again; what was ``proven`` is not asked
     again in this run. Raises CalledProcessError.
     """
-    home = folder / f"{kind.name}-{entries}"
     if home not in proven and (not (home / COMPLETE).exists() or not _holds(home, say)):
         _make(home, kind, entries, say)
     with start_embedded(home / "service") as service:
@@ -149,9 +153,14 @@ def _make(home: Path, kind: ListKind, entries: int, say: Say) -> None:
     # Agents are told the address of the day in their environment; this one only has to be an address.
     address = ["--url", "http://127.0.0.1:1", "--phase", "regular"]
     _service(home, "provider", "add", "bench", *address, "--out", str(home / "agent"))
-    _service(home, "publish")
+    publish(home)
     source.unlink()
     (home / COMPLETE).write_text(json.dumps({"entries": entries}))
+
+
+def publish(home: Path) -> None:
+    """Build and sign a new version. Raises CalledProcessError."""
+    _service(home, "publish")
 
 
 def _service(home: Path, *words: str) -> None:

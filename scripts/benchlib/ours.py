@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import subprocess
@@ -40,6 +41,7 @@ class Abilities:
 
     no_cache: bool
     recheck: bool
+    sizes: bool
 
     @property
     def cache(self) -> bool:
@@ -49,7 +51,8 @@ class Abilities:
 
 def abilities(program: Sequence[str] = PROGRAM) -> Abilities:
     """Ask the program. Raises CalledProcessError where it does not start."""
-    return Abilities(no_cache="--no-cache" in _help(program, "scan"), recheck="recheck" in _help(program))
+    sizes = importlib.util.find_spec("hashscan.known.sizes") is not None  # nothing in the help tells
+    return Abilities(no_cache="--no-cache" in _help(program, "scan"), recheck="recheck" in _help(program), sizes=sizes)
 
 
 def _help(program: Sequence[str], *command: str) -> str:

@@ -162,12 +162,19 @@ class Runner:
         return replace(_measured(row, ours / 1e6), ours=_side([our_run]), theirs=_side([peer_run]), note=note)
 
     def _sieve(self, row: Row) -> Result:
+        if not self._desk.able.sizes:
+            raise NotRunError(Status.UNAVAILABLE, "sizes are not asked about yet")
+        if not self._ruled_out(row):  # the list may be kept from a version that published no sizes
+            self._desk.publish_again(row.service)
+            if not self._ruled_out(row):
+                raise NotRunError(Status.FAILED, "all entries have sizes, and no file was ruled out by its size")
         with self._desk.scan(row) as sized, self._desk.scan(row, service="both") as unsized:
-            by_size = _summary(sized)["paths"]["by_size"]
-            if not by_size:
-                raise NotRunError(Status.UNAVAILABLE, "sizes are not asked about yet")
             result = self._pairs(row, _timed(sized), _timed(unsized))
-        return replace(result, note=f"{by_size} of {sized.corpus.files} files ruled out by size")
+        return replace(result, note=f"{self._ruled_out(row)} files ruled out by size")
+
+    def _ruled_out(self, row: Row) -> int:
+        with self._desk.scan(row) as scan:
+            return int(_summary(scan)["paths"]["by_size"])
 
     def _memory(self, row: Row) -> Result:
         with self._desk.scan(row) as scan:

@@ -373,6 +373,12 @@ def test_a_quick_run_checks_rows_and_times_nothing(tmp_path: Path) -> None:
     assert table.count("\n| ") == len(rows.ROWS) + 1
 
 
+def test_a_quick_run_of_the_size_sieve_rules_files_out(tmp_path: Path) -> None:
+    done = bench("--quick", "--rows", "size-sieve", "--json", tmp_path / "r.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "files ruled out by size" in results.read(tmp_path / "r.json")["rows"][0]["note"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["hashdeep", "rhash", "b3sum", "clamav"])
 @pytest.mark.optional("bench-peers")

@@ -246,7 +246,7 @@ def test_check_says_one_thing_about_each_file(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     reporter = Told()
     paths = [str(tmp_path / name).encode() for name in ("bad", "good")]
-    done = check(ENGINE, sieve([b"harmless bad"]), paths, reporter)
+    done = check(ENGINE, sieve([b"harmless bad"]), dict(zip([b"bad", b"good"], paths, strict=True)), reporter)
     assert (done.files, done.candidates) == (2, 1)
     assert [event.data["candidate"] for event in reporter.events] == [True, False]
     (tmp_path / "empty").mkdir()
@@ -254,7 +254,7 @@ def test_check_says_one_thing_about_each_file(tmp_path: Path) -> None:
     (tmp_path / "one file" / "x").write_bytes(b"x")
     for name in ("empty", "one file"):
         with pytest.raises(IncompleteError, match=name):
-            check(ENGINE, sieve(), [str(tmp_path / name).encode()], reporter)
+            check(ENGINE, sieve(), {b"x": str(tmp_path / name).encode()}, reporter)
 
 
 def test_the_fakes_are_what_they_say() -> None:

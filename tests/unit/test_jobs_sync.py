@@ -131,6 +131,8 @@ def test_a_fetch_that_breaks_at_any_piece_leaves_the_old_lists_in_force(host: Ho
         forget_what_came(host)
     host.sync()
     assert host.in_force() == {A2, B1}
+    assert host.names() == {"lists.json", "a-1-1.filter", "a-2-1.filter", "b-1-1.filter"}
+    host.sync()
     assert host.names() == {"lists.json", "a-2-1.filter", "b-1-1.filter"}
 
 
@@ -145,7 +147,8 @@ def test_killed_at_any_fetched_piece(host: Host) -> None:
         forget_what_came(host)
     host.sync()
     assert host.in_force() == {A2, B1}
-    assert host.names() == {"lists.json", "a-2-1.filter", "b-1-1.filter"}, "what a kill left lying about is swept"
+    kept = {"lists.json", "a-1-1.filter", "a-2-1.filter", "b-1-1.filter"}
+    assert host.names() == kept, "what a kill left lying about is swept, the predecessor's filters stay for scans under way"
 
 
 def test_a_crash_between_any_two_files_of_the_shelf(host: Host) -> None:
@@ -306,6 +309,8 @@ def test_what_is_told(host: Host) -> None:
         ("a", "unchanged", 2), ("b", "unchanged", 1),
         ("b", "unchanged", 1), ("a", "removed", None),
     ]  # fmt: skip
+    assert host.names() == {"lists.json", "a-2-1.filter", "b-1-1.filter"}
+    host.sync()
     assert host.names() == {"lists.json", "b-1-1.filter"}
 
 

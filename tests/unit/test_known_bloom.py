@@ -376,7 +376,7 @@ def tiny_filters(number: int) -> Iterator[tuple[bytes, bytes]]:
 
 def test_tiny_filters_are_not_refused_by_chance(tmp_path: Path) -> None:
     """1 to 50 tokens and the canaries. The publisher opens what it made and makes it again where an agent would refuse it."""
-    total, refusals = attempts(2_500), []
+    total, refusals = attempts(2_000), []
     for data, key in tiny_filters(total):
         try:
             opened(tmp_path, data, key=key)
@@ -407,12 +407,16 @@ def test_the_same_file_is_never_refused_by_chance(tmp_path: Path) -> None:
         open_filter(path, LIST, filter_key)
 
 
-@given(st.integers(17, 100_000), st.floats(1e-12, 1e-3), st.floats(0.5, 1))
-def test_the_fill_of_a_forged_body_is_noticed(count: int, error_rate: float, share: float) -> None:
+@given(st.integers(17, 100_000), st.floats(1e-12, 1e-3))
+def test_the_fill_of_a_forged_body_is_noticed(count: int, error_rate: float) -> None:
     slices = math.ceil(math.log2(1 / error_rate))
     bits = math.ceil(count * abs(math.log(error_rate)) / (slices * math.log(2) ** 2))
     shape = Shape(error_rate, slices, bits, count, count)
-    check_fill(shape, round(slices * bits * (1 - (1 - 1 / bits) ** count)))
+    # pybloom takes words modulo m: with 16-bit words the first bits of a slice are hit more often
+    words = 65_536 if bits < 32_768 else 2**32
+    hit_more = words % bits
+    chances = [(hit_more, (words // bits + 1) / words), (bits - hit_more, (words // bits) / words)]
+    check_fill(shape, round(slices * sum(number * (1 - (1 - chance) ** count) for number, chance in chances)))
     for bad in (slices * bits, 0, round(slices * bits * 0.95)):
         with pytest.raises(StrictJsonError):
             check_fill(shape, bad)
