@@ -51,7 +51,7 @@ _SIZES = {Algorithm.MD5: 16, Algorithm.SHA1: 20, Algorithm.SHA256: 32, Algorithm
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file is: a configured root (absolute, normalised) and the path below it, b"" for the root; bytes of the kernel."""
+    """Where a file is: a configured root (absolute, normalised), the path below it (b"" for the root); bytes of the kernel."""
 
     root: bytes
     path: bytes

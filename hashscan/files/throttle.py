@@ -103,8 +103,8 @@ class Pacer:
         """Enter what a step has read, less what `buffer_read` has entered."""
         self._due = self._throttle.spend(max(0, count_bytes - self._entered), files)
         self._entered = 0
-        if files:
-            self.names = step_names(self._throttle.cost(count_bytes, files) / files)
+        names = step_names(self._throttle.cost(count_bytes, files) / max(1, files))
+        self.names = names if count_bytes else min(self.names, names)  # a directory says nothing of the files in it
 
     def buffer_read(self) -> None:
         """A full buffer of a longer file was read: pay for it at once, with signs of life."""

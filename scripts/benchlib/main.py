@@ -133,7 +133,7 @@ def _run(told: argparse.Namespace) -> int:
         desk = Desk(options, abilities(), print)
         book = Book(
             told.json,
-            {"machine": _machine(options.folder), "command": " ".join(["scripts/bench", *sys.argv[1:]])},
+            {"machine": _machine(options.folder)},
             _settings(options),
         )
         if not told.fresh and (kept := book.resume()):
@@ -176,17 +176,26 @@ def _machine(folder: Path) -> dict[str, Any]:
     cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     model = next((line.partition(":")[2].strip() for line in cpus if line.startswith("model name")), platform.machine())
     folder.mkdir(parents=True, exist_ok=True)
-    kind = subprocess.run(["stat", "-f", "-c", "%T", str(folder)], capture_output=True, text=True, check=False).stdout.strip()
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "cpu": model,
         "cores": os.cpu_count(),
         "memory_gb": round(measure.parse_kib(Path("/proc/meminfo").read_bytes())["MemTotal"] / 1e9),
         "kernel": platform.release(),
-        "filesystem": kind,
+        "filesystem": _filesystem(folder),
         "python": platform.python_version(),
         "peers": peers.versions(),
     }
+
+
+def _filesystem(folder: Path) -> str:
+    """The type of the filesystem that ``folder`` is on, from proc_pid_mountinfo(5)."""
+    device = folder.stat().st_dev
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        fields = line.split()
+        if fields[2] == f"{os.major(device)}:{os.minor(device)}":
+            return fields[fields.index("-") + 1]
+    return "unknown filesystem"
 
 
 def _stored(path: Path) -> list[Result]:
@@ -197,7 +206,7 @@ def _stored(path: Path) -> list[Result]:
 
 def _table(told: argparse.Namespace) -> int:
     document = read(told.file)
-    block = show.machine(document["machine"], document["settings"], document["command"]) + "\n" + show.table(_stored(told.file))
+    block = show.machine(document["machine"], document["settings"]) + "\n" + show.table(_stored(told.file))
     if told.write is None:
         print(block)
     else:

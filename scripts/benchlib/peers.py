@@ -149,5 +149,6 @@ def versions() -> dict[str, str]:
     for program, flag in {"hashdeep": "-V", "rhash": "-V", "b3sum": "-V", "clamscan": "-V", "sha1sum": "--version"}.items():
         if shutil.which(program):
             said = subprocess.run([program, flag], capture_output=True, text=True, check=False).stdout
-            found[program] = said.partition("\n")[0]
+            first = said.partition("\n")[0]
+            found[program] = first if program in first else f"{program} {first}"
     return found

@@ -56,7 +56,7 @@ ROWS = (
     Row("small-rhash", "SMALL md5+sha1 + filter", "rhash, 2 at a time", 0.85, Kind.PAIR, "small", _BOTH, "rhash", 2, "both"),
     Row("small-b3sum", "SMALL blake3", "b3sum, 2 at a time", 0.55, Kind.PAIR, "small", _BLAKE3, "b3sum", 2),
     Row("small-clamscan", "SMALL sha1 + filter", "clamscan, hashes only", 0.06, Kind.CLAMAV, "small", _SHA1, service="sha1"),
-    Row("small-clamscan-shm", "the same", "its temporary folder in memory", 0.06, Kind.CLAMAV, "small", _SHA1, service="sha1"),
+    Row("small-clamscan-shm", "SMALL sha1 + filter", "same, /tmp in memory", 0.06, Kind.CLAMAV, "small", _SHA1, service="sha1"),
     Row("mix-hashdeep", "MIX md5+sha1", "hashdeep", 0.45, Kind.PAIR, "mix", _BOTH, "hashdeep", 2),
     Row("mix-b3sum", "MIX blake3", "b3sum", 0.55, Kind.PAIR, "mix", _BLAKE3, "b3sum"),
     Row("large-rhash", "LARGE md5+sha1", "rhash, 2 at a time", 1.02, Kind.PAIR, "large", _BOTH, "rhash", 2),

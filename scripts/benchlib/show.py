@@ -123,7 +123,7 @@ def _x(ratio: float) -> float:
     return _LEFT + _WIDTH * math.log(inside / _FLOOR) / math.log(_CEILING / _FLOOR)
 
 
-def machine(told: Mapping[str, Any], settings: Mapping[str, Any], command: str) -> str:
+def machine(told: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Where and with what it was measured, as a Markdown list."""
     versions = ", ".join(told["peers"].values())
     hardware = f"{told['cpu']}, {told['cores']} cores, {told['memory_gb']} GB"
@@ -131,6 +131,6 @@ def machine(told: Mapping[str, Any], settings: Mapping[str, Any], command: str) 
         f"- Machine: {hardware}; Linux {told['kernel']}, {told['filesystem']}, Python {told['python']}\n"
         f"- Date: {told['date']}; hashscan {settings['hashscan']}, source {settings['source']}\n"
         f"- Peers: {versions}\n"
-        f"- Command: `{command}`: scale {settings['scale']:g}, {settings['entries']:,} entries, {settings['pairs']} pairs, "
+        f"- Settings: scale {settings['scale']:g}, {settings['entries']:,} entries, {settings['pairs']} pairs, "
         f"{settings['jobs']} workers\n"
     )

@@ -328,6 +328,21 @@ def test_lines_tell_the_verdict_or_the_reason() -> None:
     assert show.line(replace(ROW, status=Status.FAILED, note="why")).endswith("FAILED: why")
 
 
+def test_the_machine_is_told_without_its_paths() -> None:
+    told = {
+        "cpu": "c",
+        "cores": 2,
+        "memory_gb": 24,
+        "kernel": "6.1",
+        "filesystem": "ext4",
+        "python": "3.11",
+        "date": "d",
+        "peers": {},
+    }
+    text = show.machine(told, {"hashscan": "0.1", "source": "ab", "scale": 1.0, "entries": 1_400_000, "pairs": 3, "jobs": 2})
+    assert "- Settings: scale 1, 1,400,000 entries, 3 pairs, 2 workers\n" in text
+
+
 def test_the_block_of_a_document_is_replaced() -> None:
     text = f"before\n{show.BEGIN}\nold\n{show.END}\nafter\n"
     assert show.replaced(text, "new\n") == f"before\n{show.BEGIN}\nnew\n{show.END}\nafter\n"
@@ -392,7 +407,7 @@ def test_a_quick_run_with_each_peer(name: str, tmp_path: Path) -> None:
 def test_a_run_without_any_peer_fails_and_says_what_to_install(tmp_path: Path) -> None:
     empty = tmp_path / "bin"
     empty.mkdir()
-    for program in ("sh", "stat", "rm"):
+    for program in ("sh", "rm"):
         os.symlink(f"/bin/{program}", empty / program)
     argv = [sys.executable, "-m", "scripts.benchlib.main", "--quick", "--rows", "mix-b3sum"]
     env = {**environment(), "PATH": str(empty)}
