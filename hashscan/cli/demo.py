@@ -111,7 +111,8 @@ class _Demo:
 
     def _write_config(self) -> None:
         with (self._enrolment / "config.toml").open("a") as config:
-            config.write(f'\n[paths]\nstate = "{self._folder}/var"\nrun = "{self._folder}/run"\n')
+            ours = {"state": "var", "run": "run", "cache": "cache"}
+            config.write("\n[paths]\n" + "".join(f'{key} = "{self._folder / name}"\n' for key, name in ours.items()))
 
     def _run(self, title: str, *lines: str, expect: ExitCode = ExitCode.OK) -> None:
         self._step += 1

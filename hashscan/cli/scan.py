@@ -106,7 +106,7 @@ def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
     checkpoint = checkpoint_of(settings, plan, tally)
     if resumed:
         tally.add(resumed.totals)
-    engine = wiring.engine(settings, checkpoint, resumed)
+    engine = wiring.engine(settings, checkpoint, resumed, audit=plan.lists is None)
     scan(ScanTools(engine, plan.sieve, act, time.monotonic, stop), roots, tally)
     close_run(plan.tell, plan.confirmer, run.reporter, tally)
     complete = not tally.stopped

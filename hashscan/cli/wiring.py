@@ -181,15 +181,18 @@ def _workers(chosen: Settings) -> int:
     return chosen.scan.jobs or min(os.cpu_count() or 1, _MAX_JOBS)
 
 
-def engine(chosen: Settings, checkpoint: Checkpoint | None = None, resumed: Saved | None = None) -> Engine:
-    """The engine of a scan: forked workers."""
-    remembers = digest_cache(chosen) if chosen.cache.enabled else NoCache()
+def engine(
+    chosen: Settings, checkpoint: Checkpoint | None = None, resumed: Saved | None = None, *, audit: bool = False
+) -> Engine:
+    """The engine of a scan: forked workers. An audit uses the digest cache that it finds, and leaves none behind."""
+    remembers = digest_cache(chosen, make=not audit) if chosen.cache.enabled else NoCache()
     return LocalEngine(_walk_options(chosen, remembers), _workers(chosen), checkpoint=checkpoint, resumed=resumed)
 
 
-def digest_cache(chosen: Settings) -> DigestCache:
+def digest_cache(chosen: Settings, *, make: bool = True) -> DigestCache:
     """The digest cache of this host, whether or not scans use it."""
-    return DigestCache(chosen.cache_dir, CacheOptions(reread=chosen.cache.reread, max_bytes=chosen.cache.max_size))
+    options = CacheOptions(reread=chosen.cache.reread, max_bytes=chosen.cache.max_size, make=make)
+    return DigestCache(chosen.cache_dir, options)
 
 
 def recheck_engine(chosen: Settings) -> Engine:

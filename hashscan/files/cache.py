@@ -43,7 +43,8 @@ KEEP_DAYS = 35
 class CacheOptions:
     """``reread``: one row in so many is read again each run, 0 for never; ``max_bytes`` bounds the file.
 
-    ``settle_seconds`` and ``believed`` (filesystem types) are the rules of truth; ``clock`` is seconds since 1970.
+    ``settle_seconds`` and ``believed`` (filesystem types) are the rules of truth; ``clock`` is seconds since 1970. Without
+    ``make``, a cache that is not there is not made.
     """
 
     reread: int = 32
@@ -52,6 +53,7 @@ class CacheOptions:
     believed: frozenset[bytes] = BELIEVED
     clock: Callable[[], float] = time.time
     machine_ids: tuple[Path, ...] = field(default=_MACHINE_IDS)
+    make: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,9 @@ class DigestCache:
 
     def begin(self) -> list[Warned]:
         """See `Cache`."""
-        self._on, warnings = False, []
+        self._on, warnings = False, list[Warned]()
+        if not self.options.make and not os.path.lexists(self.path):
+            return warnings
         try:
             with self._locked():
                 store, why = self._usable()

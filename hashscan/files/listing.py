@@ -83,7 +83,7 @@ class Listing:
 
     def frames(self) -> list[Frame]:
         """What was read so far."""
-        frames = self._cut()
+        frames = self._cut() if self._files or self._directories else []
         return sorted([*self._packed, *frames], key=lambda frame: frame.kind) if self._packed else frames
 
     def _cut(self) -> list[Frame]:

@@ -79,13 +79,27 @@ class Row:
     ``complete`` is the mask of the algorithms whose digest is known for every file of the row.
     """
 
-    __slots__ = ("block", "check", "columns", "complete", "key", "path", "root", "run")
+    __slots__ = ("_columns", "_tail", "block", "check", "complete", "key", "path", "root", "run")
 
     def __init__(self, key: Key, run: int, where: tuple[bytes, bytes], block: bytes, columns: dict[Algorithm, bytes]) -> None:
-        self.key, self.run, self.block, self.columns = key, run, block, columns
+        self.key, self.run, self.block = key, run, block
+        self._columns: dict[Algorithm, bytes] | None = columns
+        self._tail = (0, b"")
         self.root, self.path = where
         self.check = 0
         self.complete = mask_of(algorithm for algorithm in columns if all_known(algorithm, columns[algorithm]))
+
+    @property
+    def columns(self) -> dict[Algorithm, bytes]:
+        """The digests; cut out of the bytes when first asked for, because of an unchanged directory nobody asks."""
+        if self._columns is None:
+            self._columns, at = {}, 0
+            mask, tail = self._tail
+            for algorithm in _OF_MASK[mask]:
+                end = at + len(self) * algorithm.digest_size
+                self._columns[algorithm] = tail[at:end]
+                at = end
+        return self._columns
 
     def __len__(self) -> int:
         return len(self.block) // IDENTITY.size
@@ -119,15 +133,12 @@ def decode(data: bytes, key: Key | None) -> Row | None:
     block_at = path_at + path_size
     at = block_at + files * IDENTITY.size
     row.root, row.path, row.block = data[_HEAD.size : path_at], data[path_at:block_at], data[block_at:at]
-    row.columns = {}
-    for algorithm in _OF_MASK[mask & 15]:
-        end = at + files * algorithm.digest_size
-        row.columns[algorithm] = data[at:end]
-        at = end
-    return row if at == len(data) else None
+    row._columns, row._tail = None, (mask & 15, data[at:])  # noqa: SLF001  its other constructor
+    return row if at + files * _STRIDE[mask & 15] == len(data) else None
 
 
 _OF_MASK = [algorithms_of(mask) for mask in range(16)]
+_STRIDE = [sum(algorithm.digest_size for algorithm in algorithms) for algorithms in _OF_MASK]
 
 
 def all_known(algorithm: Algorithm, column: bytes) -> bool:

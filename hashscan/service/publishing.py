@@ -143,9 +143,11 @@ def _publish_one(
     key = ProviderKey(provider.provider_key).filter_key(one.name, provider.epoch)
     order = _Order(ref, provider.name, key, error_rate, content)
 
+    sizes = _sizes(session.connection(), content, key)
+
     def build(capacity: int) -> bytes:
         tokens = _tokens(session.connection(), content, key)
-        return bloom.build(order.header, key, tokens, capacity=capacity, error_rate=error_rate)
+        return bloom.build(order.header, key, tokens, capacity=capacity, error_rate=error_rate, sizes=sizes)
 
     folder = store.folder.published(provider.name)
     make_private_directory(folder)

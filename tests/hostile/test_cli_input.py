@@ -277,7 +277,8 @@ def test_another_run_holds_the_lock(world: World) -> None:
 
 
 def test_no_service_is_configured(tmp_path: Path) -> None:
-    env = {"HOME": str(tmp_path), "HASHSCAN_PATHS_STATE": str(tmp_path / "s"), "HASHSCAN_PATHS_RUN": str(tmp_path / "r")}
+    ours = {f"HASHSCAN_PATHS_{name}": str(tmp_path / name.lower()) for name in ("STATE", "RUN", "CACHE")}
+    env = {"HOME": str(tmp_path), **ours}
     (tmp_path / "srv").mkdir()
     for line in (("scan", "-q", tmp_path / "srv"), ("sync",), ("confirm", "-q"), ("selftest",), ("check", "/etc/passwd")):
         complains(hashscan(*line, env=env), 2, "no central service is configured", "--known")

@@ -36,8 +36,8 @@ def home(tmp_path: Path) -> dict[str, str]:
     """The environment of a user, or of root, on a host where hashscan was never configured."""
     folder = tmp_path / "home"
     folder.mkdir()
-    state, run = folder / "state", folder / "run"
-    return {"HOME": str(folder), "HASHSCAN_PATHS_STATE": str(state), "HASHSCAN_PATHS_RUN": str(run)}
+    ours = {f"HASHSCAN_PATHS_{name.upper()}": str(folder / name) for name in ("state", "run", "cache")}
+    return {"HOME": str(folder), **ours}
 
 
 @pytest.fixture

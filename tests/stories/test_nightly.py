@@ -366,5 +366,3 @@ def test_a_scan_that_is_stopped_while_it_moves(world: World) -> None:
     assert world.run("confirm", "-q", "--quarantine").code == 10
     assert not any(path.exists() for path in paths)
     assert world.pending() == 0
-
-

@@ -153,7 +153,7 @@ def hotline(machine: Machine) -> Iterator[None]:
         text = path.read_text()
         assert PUBLIC_URL in text
         path.write_text(text.replace(PUBLIC_URL, url))  # there is no reverse proxy with TLS here
-        machine.config(f'[paths]\nstate = "{machine.top}/var"\nrun = "{machine.top}/run"\n')
+        machine.config(f'[paths]\nstate = "{machine.top}/var"\nrun = "{machine.top}/run"\ncache = "{machine.top}/cache"\n')
         yield
 
 

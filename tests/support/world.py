@@ -148,7 +148,9 @@ class World:
     def reach(self, url: str, provider: str = "acme") -> None:
         """Say where the service answers, with the files of the enrolment."""
         files = {"api_key_file": "api-key", "provider_key_file": "provider-key", "public_key_file": "service.pub"}
-        self.configure(service={"url": url, "provider": provider, **files}, paths={"state": "../var", "run": "../run"})
+        self.configure(
+            service={"url": url, "provider": provider, **files}, paths={"state": "../var", "run": "../run", "cache": "../cache"}
+        )
 
     def run(self, *arguments: str | bytes | Path, **more: Any) -> Told:
         """One command with this company's configuration."""

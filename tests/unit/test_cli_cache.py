@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Say:
     """Run a command with --json: its exit code and its events."""
     config = tmp_path / "config.toml"
-    config.write_text('[paths]\nstate = "state"\nrun = "run"\ncache = "cache"\n')
+    config.write_text('[paths]\nstate = "state"\nrun = "run"\ncache = "cache"\n[cache]\nreread = 0\n')
     (tmp_path / "list.txt").write_text(hashlib.sha1(KNOWN).hexdigest() + "\n")
 
     def said(*arguments: object, as_json: bool = True) -> tuple[int, list[dict[str, Any]]]:

@@ -324,6 +324,15 @@ def test_no_cache_leaves_no_trace(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_an_audit_uses_what_is_there_and_makes_nothing(tmp_path: Path) -> None:
+    root = tree_in(tmp_path)
+    flat(root, 10)
+    seen = scan(cache_in(tmp_path, make=False), root)
+    assert (seen.scanned, seen.warnings, (tmp_path / "cache").exists()) == (10, [], False)
+    scan(cache_in(tmp_path), root)
+    assert scan(cache_in(tmp_path, make=False), root).cached == 10
+
+
 def test_digests_of_other_algorithms_are_kept(tmp_path: Path) -> None:
     root = tree_in(tmp_path)
     flat(root, 10)

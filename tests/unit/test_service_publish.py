@@ -193,3 +193,20 @@ def test_an_unlucky_filter_is_built_anew_and_a_wrong_one_is_not_published(tmp_pa
     with pytest.raises(FilterError, match="trivial"):
         publishing.write_checked(path, ref, key, _Unlucky(key, ref, unlucky=99), 200)
     assert not path.exists()
+
+
+def test_sizes_are_published_where_every_entry_in_force_has_one(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    load(data, f"sha1,size\n{sha1('a')},10\n{sha1('b')},20")
+    admin.publish(data)
+    sizes = filter_of(data, agent).sizes
+    assert sizes is not None
+    assert [size in sizes for size in (10, 20, 30, len(selftest.CONTENT))] == [True, True, False, True]
+
+    load(data, sha1("c"))
+    admin.publish(data)
+    assert filter_of(data, agent, version=2).sizes is None, "one entry of unknown size, and files of every size must be read"
+    admin.withdraw(data, LIST, sha1("c"), "not known any more")
+    admin.publish(data)
+    assert filter_of(data, agent, version=3).sizes is not None
