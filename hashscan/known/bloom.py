@@ -110,7 +110,7 @@ class Bloom:
         return int(self._bloom.count)
 
     def screen(self, elements: Sequence[str]) -> list[int]:
-        """The indices of those of ``elements`` (tokens) that up to four of the slices do not rule out: one in 16 of absent ones.
+        """The indices of those of ``elements`` (tokens) that four slices do not rule out: one in 16 of absent ones.
 
         pybloom's generator costs 1.3 us for an absent key, this 0.8: one salted hash has the words of the first slices. A
         property test holds it against pybloom itself.
