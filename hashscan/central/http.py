@@ -1,0 +1,161 @@
+"""The gate of requests: one session over HTTPS, bounded in bytes and seconds, never redirected.
+
+Foreign exceptions die here. What is no usable answer becomes `ServiceUnavailable`, a refusal `RefusedError`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from hashscan import __version__
+from hashscan.central import wire
+from hashscan.central.deadline import Deadline, DeadlineAdapter
+from hashscan.central.link import Clock, Link
+from hashscan.central.retry import Backoff, retry_after
+from hashscan.errors import FilterError, HashscanError, RefusedError, ServiceUnavailable
+from hashscan.strict_json import Fields, StrictJsonError, parse_object
+
+MAX_ERROR_BYTES = 4096
+_PIECE = 1 << 16
+
+
+class Http:
+    """One session to one service: attempts, status codes, size and time limits."""
+
+    def __init__(self, link: Link, backoff: Backoff, clock: Clock) -> None:
+        self._link = link
+        self._backoff = backoff
+        self._clock = clock
+        self._deadline = Deadline()
+        self._session = requests.Session()
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, DeadlineAdapter(self._deadline))
+        self._session.trust_env = False  # proxy and CA come from our configuration, never from the environment or ~/.netrc
+        if link.proxy:
+            self._session.proxies = {"https": link.proxy, "http": link.proxy}
+        self._session.headers.update(
+            {
+                "Authorization": f"Bearer {link.api_key}",
+                "User-Agent": f"hashscan/{__version__}",
+                "Accept": "application/json, application/octet-stream",
+                "Accept-Encoding": "identity",  # a compressed body could be a bomb, and filters do not compress
+            }
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def repeated(self, attempt: Callable[[float], bytes]) -> bytes:
+        """Call ``attempt(deadline)`` until it answers, attempts run out, or the next wait would pass the deadline."""
+        deadline = self._clock.monotonic() + self._link.deadline
+        waits = self._backoff.waits(random.random())  # noqa: S311 - jitter
+        while True:
+            try:
+                return attempt(deadline)
+            except ServiceUnavailable as error:
+                wait = next(waits, None)
+                if wait is None:
+                    raise
+                wait = max(wait, error.retry_after or 0.0)
+                if self._clock.monotonic() + wait >= deadline:
+                    raise
+                self._clock.sleep(wait)
+
+    @contextmanager
+    def response(
+        self, method: str, path: str, *, deadline: float, body: bytes | None = None, key: str = ""
+    ) -> Iterator[requests.Response]:
+        """One request, over by ``deadline``; the body of a 200 is left to the caller, everything else raises."""
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if key:
+            headers["Idempotency-Key"] = key
+        left = max(deadline - self._clock.monotonic(), 0.001)
+        self._deadline.begin(left)
+        try:
+            with self._session.request(
+                method,
+                self._link.url.rstrip("/") + path,
+                data=body,
+                headers=headers,
+                timeout=(min(self._link.connect_timeout, left), min(self._link.read_timeout, left)),
+                allow_redirects=False,
+                stream=True,
+                verify=str(self._link.ca_file) if self._link.ca_file else True,
+            ) as response:
+                if response.status_code != 200:
+                    raise self._refusal(response, path)
+                if response.headers.get("Content-Encoding", "identity") != "identity":
+                    raise ServiceUnavailable("the service sent a compressed body that was not asked for")
+                yield response
+        except requests.exceptions.SSLError as error:
+            hint = "is service.ca_file the authority of this service?"
+            raise ServiceUnavailable(f"no trusted connection to {self._link.url}: {_why(error)}", hint=hint) from None
+        except (requests.exceptions.RequestException, HTTPError, OSError) as error:
+            hint = "is the service running, and reachable from here?"
+            raise ServiceUnavailable(f"no answer from {self._link.url}: {_why(error)}", hint=hint) from None
+
+    def _refusal(self, response: requests.Response, path: str) -> HashscanError:
+        status = response.status_code
+        said = _error_message(response)
+        if status in {401, 403}:
+            hint = "check service.api_key_file, or ask the hotline whether this provider is still admitted"
+            return RefusedError(f"the service refused us ({status}{said})", hint=hint)
+        if status == 404 and path.startswith(wire.FILES_PATH):
+            name = path.removeprefix(wire.FILES_PATH)
+            return FilterError(
+                f"the service has no {name!r} for this provider{said}", hint="has the hotline published a list yet?"
+            )
+        if status in {409, 413, 422}:
+            return RefusedError(
+                f"the service does not accept the request ({status}{said})", hint="run 'hashscan sync', or update hashscan"
+            )
+        wait = retry_after(response.headers.get("Retry-After"), self._clock.now()) if status in {429, 503} else None
+        where = " elsewhere" if 300 <= status < 400 else ""
+        return ServiceUnavailable(f"{self._link.url} answered {status}{where}{said}", retry_after=wait)
+
+    def pieces(self, response: requests.Response, *, max_bytes: int, deadline: float) -> Iterator[bytes]:
+        """The body in pieces as they arrive. Raises `ServiceUnavailable` past the deadline, below the rate or cut short."""
+        got, started = 0, self._clock.monotonic()
+        announced = response.headers.get("Content-Length", "")
+        expected = int(announced) if re.fullmatch("[0-9]{1,18}", announced) else None
+        while piece := response.raw.read1(_PIECE):
+            got += len(piece)
+            if got > max_bytes:
+                raise FilterError(f"the service sent more than the {max_bytes} bytes allowed")
+            now = self._clock.monotonic()
+            if now > deadline or (now - started > 10 and got / (now - started) < self._link.min_rate):
+                raise ServiceUnavailable(f"the service sends too slowly ({got} bytes in {now - started:.0f} s)")
+            yield piece
+        if expected is not None and got != expected:
+            raise ServiceUnavailable(f"the body ended after {got} of {expected} bytes")
+
+
+def _why(error: BaseException) -> str:
+    """The innermost cause in a few words: requests wraps urllib3 wraps the system."""
+    reason: BaseException = error
+    while (inner := getattr(reason, "reason", None) or reason.__cause__ or reason.__context__) and isinstance(
+        inner, BaseException
+    ):
+        reason = inner
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return str(text)[:200]
+
+
+def _error_message(response: requests.Response) -> str:
+    """What the service said, one printable line, or nothing: an error page of a proxy is not worth showing."""
+    if "json" not in response.headers.get("Content-Type", ""):
+        return ""
+    try:
+        body = response.raw.read(MAX_ERROR_BYTES, decode_content=False)
+        text = Fields(parse_object(body, max_bytes=MAX_ERROR_BYTES), "reply").object("error").text("message", max_chars=1000)
+    except (StrictJsonError, HTTPError, OSError):
+        return ""
+    text = "".join(c if c.isprintable() else "?" for c in text)[:200]
+    return f": {text}" if text else ""

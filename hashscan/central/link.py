@@ -1,0 +1,57 @@
+"""How to reach the service, and time as a client sees it. Imports nothing that is slow to import."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hashscan.errors import UsageError
+
+_KEY = re.compile("[!-~]{1,512}")  # requests refuses other header values with a message that repeats the key
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How to reach the service. ``deadline`` bounds one call with all its attempts, ``min_rate`` downloads (bytes a second).
+
+    Raises `UsageError` for an address or a key that cannot be one. Secrets (a proxy may hold a password) are not in its repr.
+    """
+
+    url: str
+    api_key: str = field(repr=False)
+    ca_file: Path | None = None
+    proxy: str | None = field(default=None, repr=False)
+    connect_timeout: float = 10.0
+    read_timeout: float = 20.0
+    deadline: float = 60.0
+    min_rate: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        hint = "service.url is like https://hashes.example.org"
+        try:
+            parts = urlsplit(self.url)
+            if parts.scheme not in {"https", "http"} or not parts.hostname or parts.port == 0:
+                raise ValueError
+        except ValueError:  # a port that is none, a bracket too few
+            raise UsageError(f"{self.url!r} is not the address of a service", hint=hint) from None
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            # requests would send the user's name instead of our key, and messages would repeat the password
+            raise UsageError("the address of the service has more than host, port and path", hint=hint)
+        if not _KEY.fullmatch(self.api_key):
+            raise UsageError("the API key is not one", hint="copy the file 'api-key' from the enrolment")
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise UsageError(f"{self.url!r} is not encrypted", hint="plain http is for loopback only; use https")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time as the client sees it, so that tests need not wait."""
+
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
