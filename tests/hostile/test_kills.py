@@ -143,9 +143,12 @@ def test_killed_at_random(scenes: Scenes, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_harness_catches_a_naive_taker_at_random(scenes: Scenes) -> None:
-    hit, bad, _ = kill_at_random(scenes, Naive(), attempts(60), 2)
-    assert hit
-    assert bad
+    for _ in range(10):  # its window is narrow: 60 attempts miss it now and then
+        hit, bad, _ = kill_at_random(scenes, Naive(), attempts(60), 2)
+        assert hit
+        if bad:
+            return
+    pytest.fail("the naive taker was never caught")
 
 
 SABOTAGE = {"another file in its place": False, "another file in its place, and the name taken after the capture": True}

@@ -135,9 +135,18 @@ def chain(root: Path, depth: int, name: bytes, *, siblings: bool) -> int:
 
 
 def children() -> list[int]:
-    """The pids of this process's children that are no zombies."""
-    listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    """The pids of the forked children of this process that are no zombies; programs that it started are not meant."""
+    ours = Path("/proc/self/cmdline").read_bytes()
+    every = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    listed = [pid for pid in every if _command(pid) == ours]
     return [int(pid) for pid in listed if _state(int(pid)) != "Z"]
+
+
+def _command(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _state(pid: int) -> str:

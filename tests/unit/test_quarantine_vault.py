@@ -74,7 +74,7 @@ def test_ids(vault: Vault, tree: Path) -> None:
     ids = [case.id for case in vault.cases()]
     firsts = [one[0] for one in ids]
     double = next(digit for digit in firsts if firsts.count(digit) > 1)
-    with pytest.raises(QuarantineError, match=f"cases begin with {double}"):
+    with pytest.raises(UsageError, match=f"cases begin with {double}"):
         vault.case(double)
     with pytest.raises(UsageError, match="no case"):
         vault.case("../../etc")
