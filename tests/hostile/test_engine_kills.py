@@ -21,7 +21,7 @@ from hashscan.model import Reason
 from tests.support import children as kids
 from tests.support.budget import attempts
 from tests.support.sieves import FakeSieve
-from tests.support.trees import children, find, grow, total
+from tests.support.trees import children, find, forked_by, grow, total
 
 pytestmark = pytest.mark.slow
 
@@ -49,11 +49,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kill_some_child(parent: int, rnd: random.Random) -> bool:
     """Kill one forked child of ``parent``, other than this process; false where there is none."""
     try:
-        with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as listed:
-            others = [pid for pid in listed.read().split() if int(pid) != os.getpid()]
-        ours = Path("/proc/self/cmdline").read_bytes()  # a service that another test has started has another command line
-        forked = [int(pid) for pid in others if Path(f"/proc/{pid}/cmdline").read_bytes() == ours]
-        os.kill(rnd.choice(forked), signal.SIGKILL)
+        os.kill(rnd.choice(forked_by(parent)), signal.SIGKILL)
     except (IndexError, FileNotFoundError, ProcessLookupError):
         return False
     return True

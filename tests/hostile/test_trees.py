@@ -28,7 +28,7 @@ from tests.support import children as kids
 from tests.support.budget import attempts
 from tests.support.mounts import with_own_mounts
 from tests.support.sieves import FakeSieve, digest
-from tests.support.trees import Seen, chain, children, descriptors, find, flat, grow, total
+from tests.support.trees import Seen, chain, children, descriptors, find, flat, forked_by, grow, total
 
 ENGINES: list[Engine] = [InProcessEngine(WalkOptions()), LocalEngine(WalkOptions(), 3)]
 _BIND = 4096
@@ -377,9 +377,7 @@ def kill_children_of(parent: int, seed: int, tell: int) -> None:
     rnd = random.Random(seed)
     while os.getppid() == parent:
         time.sleep(rnd.uniform(0.01, 0.06))
-        listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        others = [int(pid) for pid in listed if int(pid) != os.getpid()]
-        if others:
+        if others := forked_by(parent):
             os.kill(rnd.choice(others), signal.SIGKILL)
             os.write(tell, b"x")
 

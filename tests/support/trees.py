@@ -134,12 +134,19 @@ def chain(root: Path, depth: int, name: bytes, *, siblings: bool) -> int:
     return made
 
 
-def children() -> list[int]:
-    """The pids of the forked children of this process that are no zombies; programs that it started are not meant."""
+def forked_by(parent: int) -> list[int]:
+    """The pids of the forked children of ``parent`` but for this process itself: programs that it started are not meant.
+
+    A harness that kills workers must not kill the service that another test of the session has started.
+    """
     ours = Path("/proc/self/cmdline").read_bytes()
-    every = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    listed = [pid for pid in every if _command(pid) == ours]
-    return [int(pid) for pid in listed if _state(int(pid)) != "Z"]
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(pid) for pid in listed if int(pid) != os.getpid() and _command(pid) == ours]
+
+
+def children() -> list[int]:
+    """The forked children of this process that are no zombies."""
+    return [pid for pid in forked_by(os.getpid()) if _state(pid) != "Z"]
 
 
 def _command(pid: str) -> bytes:

@@ -19,7 +19,7 @@ from hashscan.flow.ledger import MAX_BARREN, MAX_DEATHS
 from hashscan.flow.worker import Sender, framed, whole_messages
 from tests.support import children as kids
 from tests.support.budget import attempts
-from tests.support.trees import children, descriptors
+from tests.support.trees import children, descriptors, forked_by
 
 Range = tuple[int, int]
 
@@ -182,9 +182,7 @@ def kill_now_and_then(parent: int, seed: int, tell: int) -> None:
     rnd = random.Random(seed)
     while os.getppid() == parent:
         time.sleep(rnd.uniform(0.01, 0.06))
-        with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as listed:
-            others = [int(pid) for pid in listed.read().split() if int(pid) != os.getpid()]
-        if others:
+        if others := forked_by(parent):
             os.kill(rnd.choice(others), signal.SIGKILL)
             os.write(tell, b"x")
 
