@@ -25,7 +25,6 @@ def command(ctx: click.Context, *, quarantine: bool | None, as_json: bool, quiet
     """Ask the service again about pending candidates, act on the answers, and tell outcomes that it has not acknowledged."""
     with wiring.conversation(wiring.Talk(json=as_json, quiet=quiet)) as (reporter, stack):
         settings = wiring.settings(ctx.obj, {"quarantine.enabled": quarantine})
-        stack.enter_context(wiring.lock(settings))
         return _confirm(wiring.service_plan(settings, stack, dry_run=False), reporter, Stop(stack))
 
 

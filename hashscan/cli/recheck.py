@@ -47,7 +47,6 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         if options["known"]:
             plan = wiring.audit_plan(options["known"])
         else:
-            stack.enter_context(wiring.lock(settings))
             plan = wiring.service_plan(settings, stack, dry_run=options["dry_run"])
             require_self_test(plan.sieve)
         return _recheck(settings, plan, roots, reporter, Stop(stack))

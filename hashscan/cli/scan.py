@@ -140,7 +140,6 @@ def _plan(settings: Settings, options: dict[str, Any], run: _Run) -> wiring.Plan
         if options["quarantine"]:
             raise UsageError("an audit against a plain list never moves files", hint="leave --quarantine or --known out")
         return wiring.audit_plan(options["known"])
-    run.stack.enter_context(wiring.lock(settings))
     plan = wiring.service_plan(settings, run.stack, dry_run=options["dry_run"])
     require_self_test(plan.sieve)
     return plan

@@ -273,8 +273,12 @@ def audit_plan(known: Path) -> Plan:
 
 
 def service_plan(chosen: Settings, stack: ExitStack, *, dry_run: bool) -> Plan:
-    """The lists in force and the service. A dry run is a quarantine that only reports and an outbox that tells nobody."""
+    """The lists in force and the service, under the lock of one run at a time. A wrong configuration is told before that.
+
+    A dry run is a quarantine that only reports and an outbox that tells nobody.
+    """
     tools = service_tools(chosen)
+    stack.enter_context(lock(chosen))
     lists, stale = tools.lists_in_force()
     moves = chosen.quarantine.enabled and not dry_run
     memory = outbox(chosen, stack, untold=dry_run)

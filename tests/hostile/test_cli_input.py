@@ -283,7 +283,8 @@ def test_no_service_is_configured(tmp_path: Path) -> None:
     for line in (("scan", "-q", tmp_path / "srv"), ("sync",), ("confirm", "-q"), ("selftest",), ("check", "/etc/passwd")):
         complains(hashscan(*line, env=env), 2, "no central service is configured", "--known")
     assert hashscan("status", env=env).code == 0
-    assert not (tmp_path / "s").exists()
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["srv"], "a command that cannot work leaves nothing behind"
 
 
 CONFIGS = {
