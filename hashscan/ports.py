@@ -5,7 +5,6 @@ port                    implementations
 ======================  ====================================================================================
 `Engine`                ``files.engine.LocalEngine`` (forked workers), ``files.engine.InProcessEngine``
 `Sieve`                 ``known.sieve.FilterSieve`` (Bloom filters), ``known.exact.ExactSieve`` (plain list)
-`TokenFilter`           ``known.bloom.Bloom``, ``known.exact.ExactTokens``
 `Fetcher`               ``central.client.HttpFetcher``, ``known.trust.FolderFetcher`` (air-gapped import)
 `Trust`                 ``known.trust.PinnedTrust``; The Update Framework comes next
 `Service`               ``central.client.HttpService``; the fake in ``tests/support`` is held to the same contract
@@ -48,14 +47,6 @@ class Sieve(Protocol):
 
     def candidates(self, hashed: Sequence[HashedFile]) -> list[Candidate]:
         """Those of ``hashed`` that the filters themselves contain."""
-
-
-class TokenFilter(Protocol):
-    """A set of tokens (64 lowercase hex digits each, as `str`) that may err on the side of yes."""
-
-    def __contains__(self, token: str) -> bool: ...
-
-    def __len__(self) -> int: ...
 
 
 class Engine(Protocol):
@@ -236,7 +227,6 @@ __all__ = [
     "Service",
     "Sieve",
     "Target",
-    "TokenFilter",
     "Trust",
     "Waiting",
 ]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from hashscan.model import Candidate, Json, ListRef, Outcome
 from hashscan.ports import Question
+
+Item = TypeVar("Item")
 
 CONFIRM_PATH = "/v1/confirm"
 OUTCOMES_PATH = "/v1/outcomes"
@@ -62,8 +65,8 @@ def encode_outcomes(outcomes: Sequence[Outcome]) -> bytes:
     return _encode({"outcomes": rows})
 
 
-def chunks(candidates: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
-    """Stretches that fit into one question each."""
+def chunks(candidates: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Stretches of candidates (or of what stands for them) that fit into one question each."""
     for start in range(0, len(candidates), MAX_ITEMS):
         yield candidates[start : start + MAX_ITEMS]
 

@@ -55,8 +55,8 @@ class ServiceConfirmer:
         gathered = _Round()
         for reference in sorted({one for candidate in candidates for one in candidate.lists}):
             concerned = [index for index, candidate in enumerate(candidates) if reference in candidate.lists]
-            for start in range(0, len(concerned), wire.MAX_ITEMS):
-                self._ask(reference, candidates, concerned[start : start + wire.MAX_ITEMS], gathered)
+            for part in wire.chunks(concerned):
+                self._ask(reference, candidates, part, gathered)
         return [self._ruling(index, candidate, gathered) for index, candidate in enumerate(candidates)]
 
     def _ask(self, reference: ListRef, candidates: Sequence[Candidate], indices: Sequence[int], gathered: _Round) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hashscan.errors import UsageError
@@ -12,19 +12,6 @@ from hashscan.known.hash_list import BadLine, read_list
 from hashscan.model import Algorithm, Candidate, HashedFile, ListRef
 
 MAX_NAMED_LINES = 10
-
-
-class ExactTokens:
-    """A `ports.TokenFilter` that never errs."""
-
-    def __init__(self, tokens: Iterable[str]) -> None:
-        self._tokens = frozenset(tokens)
-
-    def __contains__(self, token: str) -> bool:
-        return token in self._tokens
-
-    def __len__(self) -> int:
-        return len(self._tokens)
 
 
 class ExactSieve:

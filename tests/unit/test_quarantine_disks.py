@@ -19,19 +19,6 @@ from tests.support.findings import make_finding
 from tests.support.interfering import DATA, acting, stop
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    tree = tmp_path / "srv"
-    (tree / "www").mkdir(parents=True)
-    (tree / "www/a").write_bytes(DATA)
-    return tree
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Vault:
-    return Vault(tmp_path / "vault", Limits(), clock=lambda: 1_700_000_000.5, trigger="test run 1")
-
-
 def test_a_file_that_the_vault_cannot_hold_is_untouched(vault: Vault, tree: Path) -> None:
     finding = make_finding(tree / "www/a", tree)
     child = os.fork()

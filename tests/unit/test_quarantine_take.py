@@ -16,19 +16,6 @@ from tests.support.findings import BOTH, digests_of, make_finding
 from tests.support.interfering import DATA, acting, stop
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    tree = tmp_path / "srv"
-    (tree / "www").mkdir(parents=True)
-    (tree / "www/a").write_bytes(DATA)
-    return tree
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Vault:
-    return Vault(tmp_path / "vault", Limits(), clock=lambda: 1_700_000_000.5, trigger="test run 1")
-
-
 def content(tmp_path: Path, case_id: str) -> Path:
     return tmp_path / "vault/cases" / case_id / "content"
 

@@ -17,19 +17,6 @@ from tests.support.findings import make_finding
 from tests.support.interfering import DATA
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    tree = tmp_path / "srv"
-    (tree / "www").mkdir(parents=True)
-    (tree / "www/a").write_bytes(DATA)
-    return tree
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Vault:
-    return Vault(tmp_path / "vault", Limits(), clock=lambda: 1_700_000_000.5, trigger="test run 1")
-
-
 def test_the_vault_is_private(vault: Vault, tree: Path, tmp_path: Path) -> None:
     case_id = vault.handle(make_finding(tree / "www/a", tree)).case_id
     for path in (tmp_path / "vault", tmp_path / "vault/cases", tmp_path / "vault/holding", tmp_path / "vault/cases" / case_id):
