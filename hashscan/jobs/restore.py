@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hashscan.central.outbox import Outbox
 from hashscan.model import Case
-from hashscan.quarantine.vault import Vault
+from hashscan.quarantine.cabinet import Cabinet
+from hashscan.quarantine.restore import Wish
 
 
-def restore(vault: Vault, outbox: Outbox, case_id: str, to: Path | None, now: float) -> Case:
-    """The case after its file was put back, or into ``to``. Raises `QuarantineError`; nothing has changed then."""
-    restored = vault.restore(case_id, to)
+def restore(cabinet: Cabinet, outbox: Outbox, case_id: str, wish: Wish, now: float) -> Case:
+    """The case after its file was put back as ``wish`` says. Raises `QuarantineError`; nothing has changed then."""
+    restored = cabinet.restore(case_id, wish)
     outbox.add_restored(restored, now)
     return restored

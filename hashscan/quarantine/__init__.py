@@ -9,6 +9,7 @@
     restore     the evidence goes back as a new file, under the old name, owner, mode and times
     record      what is known of a case, as one checked JSON document
     store       the case directories of the vault
+    proofs      the signed lists that verdicts rest on, kept once for all their cases
     holding     where a file is between its place and its end
     evidence    reading, copying and digesting in one pass
     lock        one run at a time

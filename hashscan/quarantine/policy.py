@@ -5,17 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hashscan.model import Act, Action, Finding, Grade, Removal, Source, Standing
+from hashscan.quarantine.limits import Limits
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one run may do: ``per_run`` files at most, beyond that everything is held for a person.
-
-    ``allow_hard_links``: also move a file that has other names, which may lie in another customer's tree; they stay.
-    """
-
-    per_run: int = 100
-    allow_hard_links: bool = False
+__all__ = ["Limits", "Withheld", "permit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +18,13 @@ class Withheld:
     reason: str
 
 
-def permit(finding: Finding, limits: Limits, used: int) -> Removal | Withheld:
-    """The permit to move the file, or why there is none. ``used`` is the number of files this run has moved already."""
+def permit(finding: Finding, limits: Limits, reached: str = "") -> Removal | Withheld:
+    """The permit to move the file, or why there is none. ``reached`` says which limit stops it (`limits.Counts`), if any."""
     reason = _unfit(finding) or _other_names(finding, limits)
     if reason:
         return Withheld(Action.REPORTED, reason)
-    if used >= limits.per_run:
-        return Withheld(Action.HELD, f"the limit of {limits.per_run} removals in one run is reached; a person must look")
+    if reached:
+        return Withheld(Action.HELD, f"{reached}; a person must look")
     return Removal(finding)
 
 
@@ -42,7 +34,7 @@ def _unfit(finding: Finding) -> str:
         (finding.source is Source.SERVICE, "only a verdict of the service may move a file"),
         (finding.grade is Grade.MATCH, f"the match is {finding.grade}"),
         (finding.standing is Standing.ACTIVE, f"the entry is {finding.standing}"),
-        (finding.act is Act.QUARANTINE, "the list asks for a report only"),
+        (finding.act is Act.QUARANTINE, f"report only: {finding.reason}"),  # a report list, a withdrawn entry
         (bool(finding.envelope), "the signed verdict is missing"),
         (bool(digests), "no digest of it is known"),  # whether MD5 alone is enough was decided with the grade
     )

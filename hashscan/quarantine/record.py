@@ -1,15 +1,11 @@
-"""What is known of a case: one JSON document with a schema version and a checksum over its canonical form."""
+"""What is known of a case. `record_codec` writes it as a document."""
 
 from __future__ import annotations
 
 import base64
-import binascii
-import json
+import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
-
-from blake3 import blake3
+from dataclasses import dataclass, field, replace
 
 from hashscan.model import Algorithm, Case, CaseState, Finding, Json, Place
 
@@ -57,6 +53,59 @@ class Restoring:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """What the verdict rests on: the lists in force as ``proofs/SHA256.json`` in the vault, and K_confirm of that list.
+
+    ``confirm_key`` (64 hex digits) is kept because provider keys rotate: without it, the tags of the verdict could not be
+    compared with the digests any more.
+    """
+
+    sha256: str
+    provider: str
+    confirm_key: str = field(repr=False)
+
+
+class Form(enum.StrEnum):
+    """How the evidence of a case is kept."""
+
+    NONE = "none"
+    PLAIN = "plain"
+    SEALED = "sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The evidence as it lies in the vault: its size in bytes and BLAKE3 (hex); ``recipients`` are the keys it is sealed to.
+
+    Of a plain copy these are the size and digest of the file itself; of a sealed one, which this host cannot read, they are all
+    that tells whether it is whole.
+    """
+
+    form: Form = Form.NONE
+    size: int = 0
+    blake3: str = ""
+    recipients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LegalHold:
+    """A person's word that a case must not be purged. ``at`` in seconds since 1970."""
+
+    id: str
+    by: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the evidence is kept: the profile, and when it is due to go (seconds since 1970), or None: never by itself."""
+
+    profile: str = ""
+    purge_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of a case's history. ``at`` in seconds since 1970."""
 
@@ -69,8 +118,8 @@ class Line:
 class Record:
     """Everything about one case. ``digests`` are those of the scan, from COPIED on with the BLAKE3 of the evidence.
 
-    ``finding`` is what was said of the file (list, entry, verdict and the signed envelope), ``parent`` the inode of the
-    directory that the name was in.
+    ``finding`` is what was said of the file (list, entry, verdict and the signed envelope), ``proof`` what that rests on
+    (None: made before proofs were kept), ``parent`` the inode of the directory that the name was in.
     """
 
     id: str
@@ -86,11 +135,26 @@ class Record:
     holding: HoldingPlace
     history: tuple[Line, ...] = ()
     restoring: Restoring | None = None
+    tenant: str = ""
+    stored: Stored = Stored()
+    holds: tuple[LegalHold, ...] = ()
+    retention: Retention = Retention()
+    released_to: str = ""
+    proof: Proof | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose file it was, for the limits: the tenant, or where none is known the user id."""
+        return self.tenant or f"uid:{self.file.uid}"
 
     def moved_to(self, state: CaseState, at: float, note: str = "") -> Record:
         """The record one step further."""
         history = (*self.history, Line(state, at, note))[-_MAX_HISTORY:]
         return replace(self, state=state, reason=note, history=history)
+
+    def envelope(self) -> bytes:
+        """The signed verdict. Raises ValueError where there is none that can be read."""
+        return base64.b64decode(str(self.finding.get("envelope_b64", "")), validate=True)
 
     def case(self) -> Case:
         """The case as people see it."""
@@ -107,6 +171,8 @@ class Record:
             verdict_id=str(said["verdict_id"]),
             opened=self.opened,
             reason=self.reason,
+            tenant=self.tenant,
+            sealed=self.stored.form is Form.SEALED,
         )
 
 
@@ -123,158 +189,5 @@ def describe(finding: Finding) -> dict[str, Json]:
         "act": finding.act.value,
         "reason": finding.reason,
         "verdict_id": finding.verdict_id,
-        "envelope_b64": _b64(finding.envelope),
+        "envelope_b64": base64.b64encode(finding.envelope).decode(),
     }
-
-
-def encode(record: Record) -> bytes:
-    """The document, ending in a newline."""
-    body = _document(record)
-    return json.dumps({**body, "checksum": _checksum(body)}, indent=1, sort_keys=True).encode() + b"\n"
-
-
-def decode(data: bytes) -> Record:
-    """The record in a document. Raises ValueError, which says what is wrong with it."""
-    return from_document(check(data))
-
-
-def from_document(document: Mapping[str, Any]) -> Record:
-    """The record in a document that was checked. Raises ValueError."""
-    return _record(_Fields(document))
-
-
-def check(data: bytes) -> dict[str, Any]:
-    """The document as `json` reads it, its schema and checksum verified. Raises ValueError."""
-    if len(data) > MAX_RECORD_BYTES:
-        raise ValueError(f"longer than {MAX_RECORD_BYTES} bytes")
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("not JSON (truncated?)") from error
-    if not isinstance(body, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error for a document that is wrong
-    if body.get("schema") != SCHEMA:
-        raise ValueError(f"its schema is not {SCHEMA}")
-    if body.pop("checksum", None) != _checksum(body):
-        raise ValueError("its checksum does not hold")
-    return body
-
-
-def _checksum(body: Mapping[str, Json]) -> str:
-    return blake3(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _place(place: Place) -> dict[str, Json]:
-    # "path" is for people only; the bytes of the kernel are in the two others.
-    printable = place.full.decode("utf-8", "backslashreplace")
-    return {"path": printable, "root_b64": _b64(place.root), "path_b64": _b64(place.path)}
-
-
-def _document(record: Record) -> dict[str, Json]:
-    file, holding = record.file, record.holding
-    return {
-        "schema": SCHEMA,
-        "id": record.id,
-        "state": record.state.value,
-        "opened": record.opened,
-        "reason": record.reason,
-        "trigger": record.trigger,
-        "place": _place(record.place),
-        "parent": record.parent,
-        "file": {
-            **{name: getattr(file, name) for name in _NUMBERS},
-            "xattrs_b64": {_b64(name): _b64(value) for name, value in file.xattrs.items()},
-            "xattrs_complete": file.xattrs_complete,
-        },
-        "digests": {algorithm.value: digest for algorithm, digest in record.digests.items()},
-        "finding": record.finding,
-        "holding": {
-            "directory_b64": _b64(holding.directory),
-            "device": holding.device,
-            "inode": holding.inode,
-            "mount": holding.mount,
-        },
-        "history": [{"state": line.state.value, "at": line.at, "note": line.note} for line in record.history],
-        "restoring": None if record.restoring is None else _begun(record.restoring),
-    }
-
-
-def _begun(restoring: Restoring) -> dict[str, Json]:
-    temporary = _b64(restoring.temporary)
-    return {"place": _place(restoring.place), "inode": restoring.inode, "temporary_b64": temporary}
-
-
-_NUMBERS = ("device", "inode", "size", "mode", "uid", "gid", "links", "atime_ns", "mtime_ns", "ctime_ns")
-
-
-class _Fields:
-    """Typed reading of a JSON object; a field that is missing or of another type is a ValueError that names it."""
-
-    def __init__(self, data: object) -> None:
-        if not isinstance(data, dict):
-            raise ValueError("an object is missing")  # noqa: TRY004 - see `check`
-        self._data = data
-
-    def of(self, key: str, *kinds: type) -> Any:  # the caller names the type
-        value = self._data.get(key)
-        if type(value) not in kinds:
-            raise ValueError(f"field {key} is missing or wrong")
-        return value
-
-    def raw(self, key: str) -> bytes:
-        return _unb64(self.of(key, str))
-
-    def sub(self, key: str) -> _Fields:
-        return _Fields(self._data.get(key))
-
-    def place(self, key: str) -> Place:
-        fields = self.sub(key)
-        return Place(fields.raw("root_b64"), fields.raw("path_b64"))
-
-
-def _unb64(text: object) -> bytes:
-    try:
-        return base64.b64decode(str(text), validate=True)
-    except binascii.Error as error:
-        raise ValueError("a field is not base64") from error
-
-
-def _record(fields: _Fields) -> Record:
-    file, holding, finding = fields.sub("file"), fields.sub("holding"), fields.of("finding", dict)
-    xattrs = {_unb64(name): _unb64(value) for name, value in file.of("xattrs_b64", dict).items()}
-    said = _Fields(finding)
-    said.of("entry", str), said.of("verdict_id", str), said.sub("list").of("id", str)  # what `Record.case` shows
-    return Record(
-        id=fields.of("id", str),
-        state=CaseState(fields.of("state", str)),
-        opened=fields.of("opened", float, int),
-        reason=fields.of("reason", str),
-        trigger=fields.of("trigger", str),
-        place=fields.place("place"),
-        parent=fields.of("parent", int),
-        file=FileFacts(
-            **{name: file.of(name, int) for name in _NUMBERS}, xattrs=xattrs, xattrs_complete=file.of("xattrs_complete", bool)
-        ),
-        digests={Algorithm(name): str(digest) for name, digest in fields.of("digests", dict).items()},
-        finding=finding,
-        holding=HoldingPlace(
-            holding.raw("directory_b64"), holding.of("device", int), holding.of("inode", int), holding.of("mount", int)
-        ),
-        history=tuple(_line(_Fields(line)) for line in fields.of("history", list)),
-        restoring=_restoring(fields),
-    )
-
-
-def _restoring(fields: _Fields) -> Restoring | None:
-    if fields.of("restoring", dict, type(None)) is None:
-        return None
-    begun = fields.sub("restoring")
-    return Restoring(begun.place("place"), begun.of("inode", int), begun.raw("temporary_b64"))
-
-
-def _line(fields: _Fields) -> Line:
-    return Line(CaseState(fields.of("state", str)), fields.of("at", float, int), fields.of("note", str))

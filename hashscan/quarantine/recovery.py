@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from hashscan import fsops
 from hashscan.errors import QuarantineError
 from hashscan.model import CaseState
-from hashscan.quarantine import evidence, holding, opening, take
+from hashscan.quarantine import holding, opening, take
+from hashscan.quarantine.copying import content_holds
 from hashscan.quarantine.holding import Held
+from hashscan.quarantine.log import What
 from hashscan.quarantine.record import Record
-from hashscan.quarantine.store import CONTENT, RECORD, CaseStore
+from hashscan.quarantine.store import RECORD, CaseStore
 
 
 class Original(enum.StrEnum):
@@ -52,6 +54,7 @@ class Recovered(enum.StrEnum):
     RESTORED = "restored"
     NOT_RESTORED = "not_restored"
     DISCARDED = "discarded"
+    PURGED = "purged"
     WAITING = "waiting"
     DAMAGED = "damaged"
 
@@ -97,17 +100,32 @@ def _after_commit(held: Held, *, evidence_holds: bool) -> Step:
 def recover(store: CaseStore) -> list[RecoveryResult]:
     """Bring every case to its end that a crash left half done; says nothing of those that are at theirs. Idempotent.
 
-    Raises `QuarantineError` where the vault fails.
+    Whatever it does is in the log, and so is the end of every act that was announced there. Raises `QuarantineError` where the
+    vault fails.
     """
     results = []
     for case_id in store.ids():
         try:
-            result = _recover(store, case_id)
+            if result := _recover(store, case_id):
+                results.append(result)
+                if result.outcome not in (Recovered.WAITING, Recovered.DAMAGED):
+                    store.log.append(What.RECOVERED, case_id, f"{result.outcome}: {result.detail}")
         except OSError as error:
             raise QuarantineError(f"the vault {store.root} failed in case {case_id}: {error}") from error
-        if result:
-            results.append(result)
+    _close_log(store, {result.case_id for result in results if result.outcome in (Recovered.WAITING, Recovered.DAMAGED)})
     return results
+
+
+def _close_log(store: CaseStore, waiting: set[str]) -> None:
+    """An act that ended, but was cut off before its last line was in the log."""
+    try:
+        for case_id in store.log.unfinished():
+            if case_id in waiting:
+                continue
+            state = store.read(case_id).state if store.path(case_id, RECORD).exists() else "gone before it began"
+            store.log.append(What.RECOVERED, case_id, f"interrupted before its last line; the case is {state}")
+    except OSError as error:
+        raise QuarantineError(f"the log of the vault {store.root} failed: {error}") from error
 
 
 def _recover(store: CaseStore, case_id: str) -> RecoveryResult | None:
@@ -120,8 +138,14 @@ def _recover(store: CaseStore, case_id: str) -> RecoveryResult | None:
         record = store.read(case_id)
     except QuarantineError as error:
         return RecoveryResult(case_id, Recovered.DAMAGED, str(error))
+    return _recover_record(store, record)
+
+
+def _recover_record(store: CaseStore, record: Record) -> RecoveryResult | None:
     if record.restoring:
         return _settle_restore(store, record)
+    if record.state is CaseState.PURGED and store.remove_content(record.id):
+        return RecoveryResult(record.id, Recovered.PURGED, "its evidence was still there, and is gone now")
     if record.state not in (CaseState.INTENT, CaseState.COPIED, CaseState.COMMITTED):
         return None
     with ExitStack() as stack:
@@ -221,16 +245,6 @@ class _Scene:
         note = f"what was captured stays in the holding directory: {why}"
         self._store.step_to(self._record, CaseState.ORPHAN, note)
         return RecoveryResult(self._record.id, Recovered.ORPHAN, note)
-
-
-def content_holds(store: CaseStore, record: Record) -> bool:
-    """Whether the evidence of a case has the size and all digests of its record. Raises OSError where it cannot be read."""
-    try:
-        fd = os.open(store.path(record.id, CONTENT), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    with opening.closing(fd):
-        return evidence.agrees(fd, record.file.size, record.digests)
 
 
 def _settle_restore(store: CaseStore, record: Record) -> RecoveryResult:

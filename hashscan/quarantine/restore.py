@@ -18,12 +18,15 @@ from hashscan import fsops
 from hashscan.errors import QuarantineError
 from hashscan.model import CaseState, Place
 from hashscan.quarantine import evidence, opening
-from hashscan.quarantine.record import Record, Restoring
-from hashscan.quarantine.recovery import content_holds
+from hashscan.quarantine.copying import content_holds
+from hashscan.quarantine.log import What
+from hashscan.quarantine.record import Form, Record, Restoring
+from hashscan.quarantine.seal import Identity
 from hashscan.quarantine.store import CONTENT, CaseStore
 
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _SAFE_MODE = 0o1777  # without setuid and setgid
+_MAX_NAME = 255  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +48,93 @@ def destination(record: Record, to: Path | None) -> Place:
     return Place(os.fsencode(to.absolute()), opening.split(record.place)[2])
 
 
-def restore(store: CaseStore, case_id: str, to: Path | None) -> Record:
-    """Put the evidence of a case back in its place, or under its name into the directory ``to``.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a case is to be restored: into the directory ``to``, else in its place; ``identity`` opens sealed evidence.
 
-    The copy in the vault stays. Raises `QuarantineError`: the name is taken, the directory is gone, the evidence is damaged,
-    an owner cannot be given; in all these cases nothing has changed.
+    ``beside``: where the name is taken by now, under the name with ``.restored-`` and the case's first digits behind it.
+    """
+
+    to: Path | None = None
+    identity: Identity | None = None
+    beside: bool = False
+
+
+def restore(store: CaseStore, case_id: str, wish: Wish) -> Record:
+    """Put the evidence of a case back.
+
+    The copy in the vault stays. Raises `QuarantineError`: the name is taken, the directory is gone, the evidence is damaged or
+    sealed to a key that is not here, an owner cannot be given; in all these cases nothing has changed.
     """
     record = store.read(case_id)
-    place = destination(record, to)
+    place = destination(record, wish.to)
+    if record.stored.form is Form.SEALED and wish.identity is None:
+        raise QuarantineError(
+            f"case {case_id} was not restored: its evidence is sealed",
+            hint="name the identity file with --identity; who holds it is in the case's recipients",
+        )
+    store.log.append(What.RESTORE_INTENT, case_id, "into another directory" if wish.to else "into its place")
+    try:
+        restored = _restore_at(store, record, place, wish)
+    except QuarantineError as error:
+        store.log.append(What.NOT_RESTORED, case_id, str(error))
+        raise
+    store.log.append(What.RESTORED, case_id, restored.reason)
+    return restored
+
+
+def _restore_at(store: CaseStore, record: Record, place: Place, wish: Wish) -> Record:
+    try:
+        return _restore_named(store, record, place, wish.identity)
+    except _TakenError:
+        if not wish.beside:
+            raise
+    return _restore_named(store, record, beside(place, record.id), wish.identity)
+
+
+def beside(place: Place, case_id: str) -> Place:
+    """Where a file goes whose name is taken by now: beside it, under a name that says what it is. Pure.
+
+    The root stays the root: it alone is opened by path, and only the operator has named it.
+    """
+    suffix = b".restored-" + case_id[:8].encode()
+    folder, name = os.path.split(place.path or place.root)
+    renamed = os.path.join(folder, name[: _MAX_NAME - len(suffix)] + suffix)
+    return Place(place.root, renamed) if place.path else Place(renamed, b"")
+
+
+class _TakenError(QuarantineError):
+    """The name is taken."""
+
+
+def _restore_named(store: CaseStore, record: Record, place: Place, identity: Identity | None) -> Record:
     shown = place.full.decode("utf-8", "backslashreplace")
     try:
         if not content_holds(store, record):
-            raise QuarantineError(f"case {case_id} was not restored: its evidence does not have the digests of its record")
+            raise QuarantineError(f"case {record.id} was not restored: its evidence does not have the digests of its record")
         parent_fd, name = opening.open_parent(place)
     except OSError as error:
-        raise QuarantineError(f"case {case_id} was not restored: {opening.plain(error)}: {shown}") from error
+        raise QuarantineError(f"case {record.id} was not restored: {opening.plain(error)}: {shown}") from error
     with opening.closing(parent_fd):
         try:
             with store.at("make new file"):
                 new = make_new(parent_fd)
         except OSError as error:
-            raise QuarantineError(f"case {case_id} was not restored: {opening.plain(error)}: {shown}") from error
+            raise QuarantineError(f"case {record.id} was not restored: {opening.plain(error)}: {shown}") from error
         with opening.closing(new.fd):
-            return fill_and_name(
-                store, record, Restoring(place, os.fstat(new.fd).st_ino, new.temporary), (new, parent_fd, name)
-            )
+            begun = Restoring(place, os.fstat(new.fd).st_ino, new.temporary)
+            return fill_and_name(store, record, begun, (new, parent_fd, name), identity)
 
 
-def fill_and_name(store: CaseStore, record: Record, begun: Restoring, where: tuple[New, int, bytes]) -> Record:
+def fill_and_name(
+    store: CaseStore, record: Record, begun: Restoring, where: tuple[New, int, bytes], identity: Identity | None = None
+) -> Record:
     """The second half: ``where`` is the new file, its open directory and the name it gets. Raises `QuarantineError`."""
     new, parent_fd, name = where
     try:
         store.write(replace(record, restoring=begun))
         with store.at("write new file"):
-            lost = _fill(store, record, new.fd)
+            lost = _fill(store, record, new.fd, identity)
         with store.at("name new file"):
             _name(new, parent_fd, name)
     except OSError as error:
@@ -87,11 +143,17 @@ def fill_and_name(store: CaseStore, record: Record, begun: Restoring, where: tup
         why = "its name is taken" if taken else f"{os.strerror(error.errno or 0)}"
         shown = begun.place.full.decode("utf-8", "backslashreplace")
         hint = "move the file that is there away, or name another directory with --to DIR" if taken else ""
-        raise QuarantineError(f"case {record.id} was not restored: {why}: {shown}", hint=hint) from error
+        kind = _TakenError if taken else QuarantineError
+        raise kind(f"case {record.id} was not restored: {why}: {shown}", hint=hint) from error
+    except QuarantineError:  # sealed to another key, or changed
+        _abandon(store, record, new, parent_fd)
+        raise
     try:
         with store.at("sync new file"):
             os.fsync(parent_fd)
-        note = "restored" + (f", without its extended attributes {', '.join(lost)}" if lost else "")
+        elsewhere = begun.place.full != record.place.full
+        where_to = f" as {begun.place.full.decode('utf-8', 'backslashreplace')}" if elsewhere else ""
+        note = f"restored{where_to}" + (f", without its extended attributes {', '.join(lost)}" if lost else "")
         return store.step_to(replace(record, restoring=None), CaseState.RESTORED, note)
     except OSError as error:
         raise QuarantineError(f"case {record.id} was restored, but the disk failed after that: {error}") from error
@@ -109,12 +171,16 @@ def make_new(parent_fd: int, open_unnamed: Callable[[int, int], int] = fsops.ope
     return New(os.open(name, flags, 0o600, dir_fd=parent_fd), name)
 
 
-def _fill(store: CaseStore, record: Record, fd: int) -> list[str]:
+def _fill(store: CaseStore, record: Record, fd: int, identity: Identity | None) -> list[str]:
     """Bytes, owner, mode, extended attributes and times, in the order in which none undoes another; all by descriptor."""
     file = record.file
     with opening.closing(os.open(store.path(record.id, CONTENT), os.O_RDONLY | os.O_CLOEXEC)) as content:
-        for chunk in evidence.read_chunks(content, file.size):
-            evidence.write_all(fd, chunk)
+        chunks = evidence.read_chunks(content, record.stored.size)
+        if record.stored.form is Form.SEALED and identity is not None:
+            identity.open(chunks, lambda data: evidence.write_all(fd, data))
+        else:
+            for chunk in chunks:
+                evidence.write_all(fd, chunk)
     if not evidence.agrees(fd, file.size, record.digests):
         raise OSError(errno.EIO, "what was written is not what is read back")
     status = os.fstat(fd)

@@ -6,6 +6,9 @@
     <vault>/cases/<id>/content        the evidence: a copy of the file's bytes
     <vault>/cases/<id>/commit.json    the next record, ready before the capture, so that a full disk cannot stop the commit
     <vault>/holding/<id>              a captured name, for a moment
+    <vault>/log                       every act, chained (`log`)
+    <vault>/certificates/<id>.json    what was purged (`purge`)
+    <vault>/proofs/<sha256>.json      what verdicts rest on (`proofs`)
 """
 
 from __future__ import annotations
@@ -15,18 +18,21 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hashscan import atomic
 from hashscan.errors import QuarantineError
 from hashscan.model import CaseState
-from hashscan.quarantine import record as records
-from hashscan.quarantine.record import Record
+from hashscan.quarantine import record_codec as records
+from hashscan.quarantine.log import Log
+from hashscan.quarantine.record import Record, Stored
 
 RECORD = "record.json"
 CONTENT = "content"
 COMMIT = "commit.json"
+LOG = "log"
 _OWN_FILE = re.compile(r"content|commit\.json|\.(record|commit)\.json\.[0-9a-f]{12}\.new")
 _CASE_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -36,14 +42,17 @@ def _no_step(name: str) -> None:
 
 
 class CaseStore:
-    """Reads and writes case directories. Methods raise OSError; `read` also `QuarantineError`.
+    """Reads and writes case directories. Methods raise OSError; `read` also `QuarantineError`. ``actor`` is for the log.
 
     ``step`` is told the name of every operation before and after it; a test ends the process there.
     """
 
-    def __init__(self, root: Path, clock: Callable[[], float], step: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, root: Path, clock: Callable[[], float], step: Callable[[str], None] | None = None, actor: str = "hashscan"
+    ) -> None:
         self.root = root
         self.clock = clock
+        self.log = Log(root / LOG, clock, actor, step)
         self._step = step or _no_step
 
     @property
@@ -116,20 +125,34 @@ class CaseStore:
 
     def drop(self, record: Record, note: str) -> Record:
         """Nothing was taken: remove the copy and say so. The record stays, as a trace of the attempt."""
+        self.remove_content(record.id)
+        return self.step_to(replace(record, stored=Stored()), CaseState.DROPPED, note)
+
+    def remove_content(self, case_id: str) -> bool:
+        """Remove the evidence, durable; whether there was any."""
         with self.at("remove copy"):
-            with suppress(FileNotFoundError):
-                os.unlink(self.path(record.id, CONTENT))
-            atomic.fsync_directory(self.path(record.id))
-        return self.step_to(record, CaseState.DROPPED, note)
+            try:
+                os.unlink(self.path(case_id, CONTENT))
+            except FileNotFoundError:
+                return False
+            finally:
+                atomic.fsync_directory(self.path(case_id))
+            return True
+
+    def raw(self, case_id: str) -> bytes:
+        """The bytes of a record, whatever they are. Raises `QuarantineError`."""
+        path = self.path(case_id, RECORD)
+        try:
+            with open(path, "rb") as stream:
+                return stream.read(records.MAX_RECORD_BYTES + 1)
+        except FileNotFoundError as error:
+            raise QuarantineError(f"case {case_id} has no record {path}") from error
 
     def document(self, case_id: str) -> dict[str, Any]:
         """The checked document of a case. Raises `QuarantineError` that names the case and the file."""
         path = self.path(case_id, RECORD)
         try:
-            with open(path, "rb") as stream:
-                document = records.check(stream.read(records.MAX_RECORD_BYTES + 1))
-        except FileNotFoundError as error:
-            raise QuarantineError(f"case {case_id} has no record {path}") from error
+            document = records.check(self.raw(case_id))
         except ValueError as error:
             raise QuarantineError(f"case {case_id}: {path} is damaged: {error}") from error
         if document.get("id") != case_id:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from hashscan import fsops
-from hashscan.errors import QuarantineError
-from hashscan.model import Action, Algorithm, CaseState, Removal
-from hashscan.quarantine import evidence, holding, opening
+from hashscan.model import Action, CaseState, Finding, Removal
+from hashscan.quarantine import holding, opening, proofs
+from hashscan.quarantine.copying import FULL, after_capture, before_capture, copy
 from hashscan.quarantine.holding import Held, Holding
+from hashscan.quarantine.log import What
 from hashscan.quarantine.opening import UnmovedError
-from hashscan.quarantine.record import MAX_XATTR_BYTES, FileFacts, Record, describe
-from hashscan.quarantine.store import CONTENT, CaseStore
+from hashscan.quarantine.proofs import Grounds
+from hashscan.quarantine.record import MAX_XATTR_BYTES, FileFacts, HoldingPlace, Record, Retention, describe
+from hashscan.quarantine.seal import Recipients
+from hashscan.quarantine.store import CaseStore
+from hashscan.quarantine.tenants import NOBODY, Tenants
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,25 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How files are taken in one run: who or what triggered it, what its verdicts rest on, to whom evidence is sealed.
+
+    ``keep`` is for how many seconds evidence is kept under the retention ``profile``; 0 is until a person purges it.
+    """
+
+    trigger: str
+    grounds: Grounds | None = None
+    recipients: Recipients | None = None
+    tenants: Tenants = NOBODY
+    profile: str = ""
+    keep: float = 0.0
+
+    def retention(self, now: float) -> Retention:
+        """The retention of a case that is opened now (seconds since 1970)."""
+        return Retention(self.profile, now + self.keep if self.keep else None)
+
+
+@dataclass(frozen=True, slots=True)
 class _Target:
     """Open descriptors of the file (readable), of the directory that its name is in, and of the holding directory."""
 
@@ -43,8 +65,8 @@ class _Target:
     holding: Holding
 
 
-def take(store: CaseStore, removal: Removal, trigger: str) -> Taken:
-    """Take one file into the vault.
+def take(store: CaseStore, removal: Removal, manner: Manner) -> Taken:
+    """Take one file into the vault, with what its verdict rests on.
 
     A failure of the file, or a full disk, is `Action.FAILED` with a reason, and the file is where it was (or, in a case that
     says ORPHAN, what stood in its place is in the holding directory). Raises `QuarantineError` where the vault fails.
@@ -52,16 +74,18 @@ def take(store: CaseStore, removal: Removal, trigger: str) -> Taken:
     with ExitStack() as stack:
         try:
             target = _aim(store, removal, stack)
-            with _vault_before_capture(store):
-                record = _intend(store, removal, target, trigger)
+            with before_capture(store):
+                record = _intend(store, removal, target, manner)
         except UnmovedError as error:
             return Taken(Action.FAILED, reason=str(error), gone=isinstance(error.__cause__, FileNotFoundError))
         try:
-            record = _copy(store, record, target)
+            with before_capture(store):
+                store.log.append(What.TAKE_INTENT, record.id, f"entry {removal.finding.entry}, {record.file.size} bytes")
+            record = copy(store, record, target.fd, manner.recipients)
             _capture(store, record, target)
         except UnmovedError as error:
             return _drop(store, record, str(error))
-        with _vault_after_capture(store, record):
+        with after_capture(store, record):
             return _conclude(store, record, target)
 
 
@@ -85,20 +109,54 @@ def _aim(store: CaseStore, removal: Removal, stack: ExitStack) -> _Target:
     return _Target(fd, parent, name, place)
 
 
-def _intend(store: CaseStore, removal: Removal, target: _Target, trigger: str) -> Record:
-    hashed = removal.finding.candidate.hashed
-    now = store.clock()
-    record = Record(
+def opened(finding: Finding, manner: Manner, now: float) -> Record:
+    """The record of a case about a finding, before anything of its file was looked at. ``now`` in seconds since 1970."""
+    hashed = finding.candidate.hashed
+    entry = hashed.entry
+    return Record(
         id=secrets.token_hex(8),
         state=CaseState.INTENT,
         opened=now,
         reason="",
-        trigger=trigger,
-        place=hashed.entry.place,
+        trigger=manner.trigger,
+        place=entry.place,
+        parent=0,
+        file=FileFacts(
+            device=entry.device,
+            inode=entry.inode,
+            size=entry.size,
+            mode=entry.mode & 0o7777,
+            uid=entry.uid,
+            gid=entry.gid,
+            links=entry.links,
+            atime_ns=0,
+            mtime_ns=entry.mtime_ns,
+            ctime_ns=entry.ctime_ns,
+            xattrs={},
+            xattrs_complete=False,
+        ),
+        digests=dict(hashed.digests),
+        finding=describe(finding),
+        holding=HoldingPlace(b"", 0, 0, 0),
+        tenant=manner.tenants.of_path(entry.place.full),
+        retention=manner.retention(now),
+    )
+
+
+def prove(store: CaseStore, record: Record, finding: Finding, manner: Manner) -> Record:
+    """The record with what its verdict rests on, which is durable first, so that no case commits without it. Raises OSError."""
+    if manner.grounds is None:
+        return record
+    with store.at("keep proof"):
+        return replace(record, proof=proofs.keep(store.root, manner.grounds, finding.list))
+
+
+def _intend(store: CaseStore, removal: Removal, target: _Target, manner: Manner) -> Record:
+    now = store.clock()
+    record = replace(
+        prove(store, opened(removal.finding, manner, now), removal.finding, manner),
         parent=os.fstat(target.parent).st_ino,
         file=_facts(target.fd),
-        digests=dict(hashed.digests),
-        finding=describe(removal.finding),
         holding=target.holding.place,
     ).moved_to(CaseState.INTENT, now)
     try:
@@ -129,39 +187,6 @@ def _facts(fd: int) -> FileFacts:
     )
 
 
-def _copy(store: CaseStore, record: Record, target: _Target) -> Record:
-    """The evidence: space reserved first, then one pass that writes and digests; COPIED only where all digests agree."""
-    size = record.file.size
-    digester = evidence.Digester({*record.digests, Algorithm.BLAKE3})
-    with _vault_before_capture(store):
-        with store.at("make copy"):
-            fd = os.open(store.path(record.id, CONTENT), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with opening.closing(fd):
-            with store.at("reserve copy"):
-                if size:
-                    os.posix_fallocate(fd, 0, size)
-            with store.at("write copy"):
-                for chunk in _source_chunks(target.fd, size):
-                    digester.update(chunk)
-                    evidence.write_all(fd, chunk)
-                os.fsync(fd)
-        digests = digester.digests()
-        wrong = sorted(name for name, digest in record.digests.items() if digests[name] != digest)
-        if digester.size != size or wrong:
-            raise UnmovedError(f"changed since the scan: its {', '.join(wrong) or 'size'} is another")
-        copied = replace(record, digests=digests).moved_to(CaseState.COPIED, store.clock())
-        store.write(copied)
-        store.prepare(copied.moved_to(CaseState.COMMITTED, store.clock()))
-    return copied
-
-
-def _source_chunks(fd: int, size: int) -> Iterator[bytes]:
-    try:
-        yield from evidence.read_chunks(fd, size)
-    except OSError as error:
-        raise UnmovedError(f"it cannot be read: {opening.plain(error)}") from error
-
-
 _NO_CAPTURE = {
     errno.ENOSYS: "this kernel cannot rename without overwriting, so nothing is moved",
     errno.EINVAL: "this filesystem cannot rename without overwriting, so nothing is moved",
@@ -190,6 +215,7 @@ def _conclude(store: CaseStore, record: Record, target: _Target) -> Taken:
         return _drop(store, record, f"{reason}; put back")
     note = f"{reason}; it could not be put back ({refusal}) and is kept in the holding directory"
     store.step_to(record, CaseState.ORPHAN, note)
+    store.log.append(What.ORPHANED, record.id, note)
     return Taken(Action.FAILED, record.id, note)
 
 
@@ -199,6 +225,7 @@ def _finish_taken(store: CaseStore, record: Record, target: _Target) -> Taken:
     note = f"{others} other names of the file remain" if others else ""
     try:
         store.step_to(record, CaseState.DONE, note)
+        store.log.append(What.TAKEN, record.id, note)
     except OSError as error:
         note = f"the case is complete but its last line could not be written ({error.strerror}); recovery will write it"
     return Taken(Action.QUARANTINED, record.id, note)
@@ -239,36 +266,12 @@ def unlink_held(store: CaseStore, holding_fd: int, record: Record) -> None:
 
 
 def _drop(store: CaseStore, record: Record, reason: str) -> Taken:
-    with _vault_after_capture(store, record):
+    with after_capture(store, record):
         try:
             store.drop(record, reason)
+            store.log.append(What.DROPPED, record.id, reason)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             reason += "; the case could not be closed on the full disk, recovery will"
     return Taken(Action.FAILED, record.id, reason)
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@contextmanager
-def _vault_before_capture(store: CaseStore) -> Iterator[None]:
-    """A full vault is a failure of this file, which is untouched; anything else is a failure of the vault."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise UnmovedError(f"the vault {store.root} cannot hold it: {error.strerror}") from error
-        raise QuarantineError(f"the vault {store.root} failed: {error}; the file is where it was") from error
-
-
-@contextmanager
-def _vault_after_capture(store: CaseStore, record: Record) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise QuarantineError(
-            f"the vault {store.root} failed in case {record.id}: {error}",
-            hint="the next run brings the case to its end before it does anything else",
-        ) from error

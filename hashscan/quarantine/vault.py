@@ -1,33 +1,35 @@
-"""The vault: what was taken, why, and how it goes back. The door of this room."""
+"""The vault: what a run takes, holds for a person, and recovers. The door of this room for runs; for people it is `cabinet`."""
 
 from __future__ import annotations
 
-import os
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from hashscan.errors import QuarantineError, UsageError
-from hashscan.model import Action, Case, CaseState, FileEntry, Finding, Place
+from hashscan.model import Action, Finding, Removal
 from hashscan.ports import ActionResult
-from hashscan.quarantine import recovery, restore
+from hashscan.quarantine import held, recovery
+from hashscan.quarantine.cabinet import Cabinet
 from hashscan.quarantine.holding import HOLDING_NAME
-from hashscan.quarantine.policy import Limits, Withheld, permit
+from hashscan.quarantine.limits import Counts, Limits, Removed
+from hashscan.quarantine.policy import Withheld, permit
+from hashscan.quarantine.proofs import Grounds, Kept
 from hashscan.quarantine.recovery import Recovered, RecoveryResult
-from hashscan.quarantine.store import CaseStore
-from hashscan.quarantine.take import take
+from hashscan.quarantine.survey import Survey
+from hashscan.quarantine.take import Manner, take
 
-__all__ = ["HOLDING_NAME", "Limits", "Recovered", "RecoveryResult", "Vault"]
+__all__ = ["HOLDING_NAME", "Grounds", "Kept", "Limits", "Manner", "Recovered", "RecoveryResult", "Vault"]
 
 
-class Vault:
+PLAINLY = Manner("hashscan")
+"""Nothing sealed, no tenants known, kept until a person purges it."""
+
+
+class Vault(Cabinet):
     """Implements `ports.Quarantine` by moving what `policy.permit` permits; one object is one run.
 
-    ``root`` is made (0700) when it is first written to. ``trigger`` says who or what runs this, for the record. Whoever
-    changes anything holds a `lock.RunLock` and calls `recover` before anything else. ``step`` is for tests (see `store`).
+    ``root`` is made (0700) when it is first written to. Whoever changes anything holds a `lock.RunLock` and calls `recover`
+    before anything else. ``manner`` is how files are taken. ``step`` is for tests (see `store`).
     """
 
     def __init__(
@@ -36,103 +38,106 @@ class Vault:
         limits: Limits,
         clock: Callable[[], float] = time.time,
         *,
-        trigger: str = "hashscan",
+        manner: Manner = PLAINLY,
         step: Callable[[str], None] | None = None,
     ) -> None:
-        self._store = CaseStore(root, clock, step)
+        super().__init__(root, clock, actor=manner.trigger, step=step)
         self._limits = limits
-        self._trigger = trigger
-        self._taken: dict[tuple[Place, int], str] = {}  # at most `Limits.per_run`
+        self._manner = manner
+        self._taken: dict[tuple[bytes, int], str] = {}  # at most `Limits.per_run`
+        self._known: tuple[Survey, Counts] | None = None
 
     def handle(self, finding: Finding) -> ActionResult:
-        """Move the file where the policy permits it. See `ports.Quarantine`.
+        """Move the file where the policy permits it, or hold it for a person. See `ports.Quarantine`.
 
         A file that this run took already, found again by another list, is QUARANTINED with the same case.
         """
         entry = finding.candidate.hashed.entry
-        same = self._taken.get((entry.place, entry.inode), "")
-        permission = permit(finding, self._limits, len(self._taken) - bool(same))
-        if isinstance(permission, Withheld):
-            return ActionResult(finding, permission.action, reason=permission.reason)
-        if same:
+        same = self._taken.get((entry.place.full, entry.inode), "")
+        permission = permit(finding, self._limits, "" if same else self._reached(finding))
+        if same and not isinstance(permission, Withheld):
             return ActionResult(finding, Action.QUARANTINED, same, "taken already, for another list")
+        if isinstance(permission, Withheld):
+            case_id = self._hold(finding, permission.reason) if permission.action is Action.HELD else ""
+            return ActionResult(finding, permission.action, case_id, permission.reason)
+        return self._take(permission)
+
+    def release(self, case_id: str, finding: Finding) -> ActionResult:
+        """Take the file of a case that waited: a person said so, and ``finding`` is what was found of it just now.
+
+        No limit applies. Raises `QuarantineError` where the case does not wait, or the finding is about another file.
+        """
+        record = self._store.read(self._resolve(case_id))
+        held.check_is(record, finding)
+        permission = permit(finding, self._limits)
+        if isinstance(permission, Withheld):
+            return ActionResult(finding, permission.action, record.id, permission.reason)
+        result = self._take(permission)
+        if result.action == Action.QUARANTINED:
+            with self._failures():
+                held.release(self._store, record, result.case_id)
+            self._survey.let_go(record)
+        return result
+
+    def _take(self, removal: Removal) -> ActionResult:
+        finding = removal.finding
+        entry = finding.candidate.hashed.entry
         with self._failures():
             self._store.open()
-        taken = take(self._store, permission, self._trigger)
-        if taken.gone and (before := self._taken_before(entry)):
+        taken = take(self._store, removal, self._manner)
+        if taken.gone and (before := self._survey.taken_as(entry)):
             return ActionResult(finding, Action.QUARANTINED, before, "taken already, by a run that was cut off")
         if taken.action is Action.QUARANTINED:
-            self._taken[entry.place, entry.inode] = taken.case_id
+            self._taken[entry.place.full, entry.inode] = taken.case_id
+            self._counts.add(Removed(self._store.clock(), _entry(finding), self._owner(finding)))
         return ActionResult(finding, taken.action, taken.case_id, taken.reason)
 
-    def _taken_before(self, entry: FileEntry) -> str:
-        """The finished case that holds this very file, or "": a run was killed after taking it and before it was noted."""
-        for case_id in self._store.ids():
-            with suppress(QuarantineError):  # a damaged case is told by `cases` and `recover`
-                record = self._store.read(case_id)
-                same = (record.place, record.file.device, record.file.inode) == (entry.place, entry.device, entry.inode)
-                if same and record.state is CaseState.DONE:
-                    return case_id
-        return ""
+    def _reached(self, finding: Finding) -> str:
+        """Why this file must wait for a person, or ""."""
+        if case_id := self._survey.held_as(finding.candidate.hashed.entry):
+            return f"it waits as case {case_id}"
+        if others := self._survey.held_entries[_entry(finding)]:
+            return f"{others} other files of this entry wait already"
+        now = self._store.clock()
+        return self._counts.reached(self._limits, entry=_entry(finding), owner=self._owner(finding), now=now)
+
+    def _hold(self, finding: Finding, reason: str) -> str:
+        if case_id := self._survey.held_as(finding.candidate.hashed.entry):
+            return case_id
+        with self._failures():
+            self._store.open()
+            record = held.hold(self._store, finding, self._manner, reason)
+        self._survey.hold(record)
+        return record.id
+
+    def _owner(self, finding: Finding) -> str:
+        entry = finding.candidate.hashed.entry
+        return self._manner.tenants.of_path(entry.place.full) or f"uid:{entry.uid}"
+
+    @property
+    def _survey(self) -> Survey:
+        return self._look()[0]
+
+    @property
+    def _counts(self) -> Counts:
+        return self._look()[1]
+
+    def _look(self) -> tuple[Survey, Counts]:
+        if self._known is None:
+            survey = Survey(self._store)
+            self._known = survey, Counts(survey.removed)
+        return self._known
 
     def recover(self) -> list[RecoveryResult]:
         """Bring what a crash left half done to its end; to be called before anything else. Raises `QuarantineError`."""
+        self._known = None
         return recovery.recover(self._store)
-
-    def cases(self) -> Iterator[Case]:
-        """All cases, oldest first; one whose record cannot be read is listed as `CaseState.DAMAGED` with the reason."""
-        yield from sorted(map(self._listed, self._store.ids()), key=lambda case: (case.opened, case.id))
-
-    def case(self, case_id: str) -> Case:
-        """The case with this id, or the only one whose id begins so. Raises `UsageError`, `QuarantineError`."""
-        return self._store.read(self._resolve(case_id)).case()
-
-    def record(self, case_id: str) -> Mapping[str, Any]:
-        """Everything that is known of a case, as in its record (docs/formats.md). Raises `QuarantineError`."""
-        return self._store.document(self._resolve(case_id))
-
-    def restore(self, case_id: str, to: Path | None = None) -> Case:
-        """Put a file back, or under its name into the directory ``to``; the evidence stays in the vault.
-
-        What could not be given back (extended attributes) is in the reason of the case. A restored case can be restored again
-        only with ``to``. Raises `QuarantineError`; nothing has changed then.
-        """
-        case_id = self._resolve(case_id)
-        with self._failures():
-            return restore.restore(self._store, case_id, to).case()
 
     def own_directories(self) -> frozenset[tuple[int, int]]:
         """Device and inode of the vault and of every holding directory that a case has used: nothing to scan there."""
-        paths = {os.fsencode(self._store.root)}
-        for case_id in self._store.ids():
-            with suppress(QuarantineError):  # a damaged case is told by `cases` and `recover`
-                paths.add(self._store.read(case_id).holding.directory)
-        found = set()
-        for path in paths - {b""}:
-            with suppress(OSError):  # not there any more: then a walk cannot meet it either
-                status = os.stat(path, follow_symlinks=False)
-                found.add((status.st_dev, status.st_ino))
-        return frozenset(found)
+        # A file taken meanwhile may have made a holding directory on another mount.
+        return (Survey(self._store) if self._taken else self._survey).own_directories()
 
-    def _listed(self, case_id: str) -> Case:
-        try:
-            return self._store.read(case_id).case()
-        except QuarantineError as error:
-            return Case(case_id, CaseState.DAMAGED, Place(b"", b""), 0, "", "", "", 0.0, str(error))
 
-    def _resolve(self, prefix: str) -> str:
-        if not re.fullmatch(r"[0-9a-f]{1,16}", prefix):
-            raise UsageError(f"{prefix!a} is no case id", hint="an id is 16 hex digits, or its first ones")
-        matches = [case_id for case_id in self._store.ids() if case_id.startswith(prefix)]
-        if len(matches) > 1:
-            raise UsageError(f"{len(matches)} cases begin with {prefix}", hint="give more digits of the id")
-        if not matches:
-            raise UsageError(f"there is no case {prefix} in {self._store.root}")
-        return matches[0]
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise QuarantineError(f"the vault {self._store.root} failed: {error}") from error
+def _entry(finding: Finding) -> str:
+    return f"{finding.list.id}/{finding.entry}"

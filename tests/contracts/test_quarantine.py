@@ -64,7 +64,7 @@ def test_the_answer_is_an_action_and_says_what_is_true(make: Make, tree: Path, t
     assert result.finding is finding
     assert Action(result.action) in (Action.QUARANTINED, Action.REPORTED, Action.HELD)
     assert (tree / "a").exists() == (result.action != Action.QUARANTINED)
-    assert bool(result.case_id) == (result.action == Action.QUARANTINED)
+    assert bool(result.case_id) == (result.action in (Action.QUARANTINED, Action.HELD))
 
 
 def test_a_file_that_is_gone_is_a_result_and_no_error(make: Make, tree: Path, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ COMPONENTS = {
     "git": Component(_program("git"), "install git"),
     "cc": Component(_program("cc"), "install a C compiler (gcc or clang)"),
     "strace": Component(_program("strace"), "install strace"),
+    "age": Component(_program("age"), "install age"),
     "jq": Component(_program("jq"), "install jq"),
     "bench-peers": Component(
         _program("hashdeep", "rhash", "b3sum", "clamscan"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hashscan.quarantine.policy import Limits
-from hashscan.quarantine.vault import Vault
+from hashscan.quarantine.vault import Manner, Vault
 from tests.support.interfering import DATA
 
 
@@ -21,4 +21,4 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def vault(tmp_path: Path) -> Vault:
-    return Vault(tmp_path / "vault", Limits(), clock=lambda: 1_700_000_000.5, trigger="test run 1")
+    return Vault(tmp_path / "vault", Limits(), clock=lambda: 1_700_000_000.5, manner=Manner("test run 1"))

@@ -7,8 +7,20 @@ from dataclasses import replace
 import pytest
 
 from hashscan.model import Algorithm, CaseState, Place
-from hashscan.quarantine import record as records
-from hashscan.quarantine.record import FileFacts, HoldingPlace, Line, Record, Restoring
+from hashscan.quarantine import record_codec as records
+from hashscan.quarantine.record import (
+    FileFacts,
+    Form,
+    HoldingPlace,
+    LegalHold,
+    Line,
+    Proof,
+    Record,
+    Restoring,
+    Retention,
+    Stored,
+    describe,
+)
 from tests.support import nouns
 
 RECORD = Record(
@@ -21,10 +33,16 @@ RECORD = Record(
     parent=7,
     file=FileFacts(1, 2, 3, 0o644, 1001, 1002, 1, -5, 10**18, 6, {b"user.\xff": b"\x00"}, xattrs_complete=True),
     digests={Algorithm.SHA1: nouns.SHA1},
-    finding=records.describe(replace(nouns.finding(), envelope=b"\x00signed")),
+    finding=describe(replace(nouns.finding(), envelope=b"\x00signed")),
     holding=HoldingPlace(b"/mnt/\xfe", 1, 2, 3),
     history=(Line(CaseState.INTENT, 1.0, ""), Line(CaseState.COPIED, 2.0, "x")),
     restoring=Restoring(Place(b"/to", b"n"), 9, b".t"),
+    tenant="alice",
+    stored=Stored(Form.SEALED, 1234, "ab" * 32, ("age1xyz",)),
+    holds=(LegalHold("h1", "police", "case 7", 3.5),),
+    retention=Retention("nl", 2_000_000_000.0),
+    released_to="fedcba9876543210",
+    proof=Proof("cd" * 32, "acme", "ef" * 32),
 )
 
 
@@ -78,7 +96,7 @@ def test_what_is_resealed_unchanged_is_read() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schema": "hashscan.case/2"},
+        {"schema": "hashscan.case/1"},
         {"state": "gone"},
         {"opened": "yesterday"},
         {"parent": True},
@@ -89,6 +107,12 @@ def test_what_is_resealed_unchanged_is_read() -> None:
         {"history": [1]},
         {"finding": {}},
         {"restoring": []},
+        {"tenant": 1},
+        {"stored": {}},
+        {"stored": {"form": "gone", "size": 0, "blake3": "", "recipients": []}},
+        {"holds": [1]},
+        {"retention": {"profile": "nl", "purge_after": "soon"}},
+        {"released_to": None},
     ],
     ids=str,
 )

@@ -15,6 +15,7 @@ from hashscan.model import Action, CaseState
 from hashscan.quarantine import opening, restore
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.record import Restoring
+from hashscan.quarantine.restore import Wish
 from hashscan.quarantine.store import CaseStore
 from hashscan.quarantine.vault import Recovered, Vault
 from tests.support.findings import make_finding
@@ -123,16 +124,16 @@ def test_a_link_in_the_path_is_not_followed(vault: Vault, tree: Path, tmp_path: 
 def test_another_directory(vault: Vault, tree: Path, tmp_path: Path) -> None:
     case_id = taken(vault, tree)
     (tmp_path / "back").mkdir()
-    assert vault.restore(case_id, tmp_path / "back").state is CaseState.RESTORED
+    assert vault.restore(case_id, Wish(to=tmp_path / "back")).state is CaseState.RESTORED
     assert (tmp_path / "back/a").read_bytes() == DATA
     assert not (tree / "www/a").exists()
     with pytest.raises(QuarantineError, match="restored already"):
         vault.restore(case_id)
     (tmp_path / "again").mkdir()
-    assert vault.restore(case_id, tmp_path / "again").state is CaseState.RESTORED
+    assert vault.restore(case_id, Wish(to=tmp_path / "again")).state is CaseState.RESTORED
     assert (tmp_path / "again/a").read_bytes() == DATA
     with pytest.raises(QuarantineError, match="vanished"):
-        vault.restore(case_id, tmp_path / "nowhere")
+        vault.restore(case_id, Wish(to=tmp_path / "nowhere"))
 
 
 def test_damaged_evidence_is_not_handed_out(vault: Vault, tree: Path, tmp_path: Path) -> None:

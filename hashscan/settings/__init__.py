@@ -12,89 +12,31 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hashscan.errors import UsageError
-from hashscan.units import as_count, as_duration, as_flag, as_names, as_size, as_text, parse_duration, parse_size
+from hashscan.settings.sections import (
+    CacheSettings,
+    EvidenceSettings,
+    ListsSettings,
+    PathSettings,
+    QuarantineSettings,
+    RetentionSettings,
+    ScanSettings,
+    ServiceSettings,
+    TenantSettings,
+)
+from hashscan.units import parse_duration, parse_size
 
-__all__ = ["Settings", "load", "parse_duration", "parse_size", "read_secret", "standard_files"]
+__all__ = ["ServiceSettings", "Settings", "load", "parse_duration", "parse_size", "read_secret", "standard_files"]
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_SECRET_BYTES = 4096
+MAX_SECRET_LINES_BYTES = 8192  # a provider key file of 64 lines has 5 kB
 _ENV_PREFIX = "HASHSCAN_"
-
-
-def _setting(default: Any, convert: Callable[[Any], Any], doc: str, *, is_path: bool = False) -> Any:
-    metadata = {"convert": convert, "doc": doc, "is_path": is_path}
-    return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSettings:
-    """[service]: how to reach the central service. Files hold the secrets; without ``url`` only local audits are possible."""
-
-    url: str = _setting("", as_text, "address of the central service, https://...")
-    provider: str = _setting("", as_text, "the name under which the hotline admitted this company")
-    api_key_file: str = _setting("api-key", as_text, "file with the API key, mode 0600", is_path=True)
-    provider_key_file: str = _setting("provider-key", as_text, "file with the provider key, mode 0600", is_path=True)
-    public_key_file: str = _setting("service.pub", as_text, "file with the pinned key of the service", is_path=True)
-    ca_file: str = _setting("", as_text, "certificate authority of the service, where it is not a public one", is_path=True)
-    proxy: str = _setting("", as_text, "proxy, http://host:port; the environment's is not used")
-    deadline: float = _setting(60.0, as_duration, "the longest that one question may take with all its attempts")
-
-
-@dataclass(frozen=True, slots=True)
-class ListsSettings:
-    """[lists]: how long lists are good for, and which MD5-only lists may move files."""
-
-    max_age: float = _setting(7 * 86_400.0, as_duration, "past this age of the lists a scan refuses to run (exit 20)")
-    md5_is_enough: tuple[str, ...] = _setting(
-        (), as_names, "ids of lists on which MD5 alone is a match; read the threat model first"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSettings:
-    """[scan]: how a scan works."""
-
-    jobs: int = _setting(0, as_count, "worker processes; 0 is one a core, at most 4")
-    max_file_size: int = _setting(0, as_size, "larger files are skipped, counted and listed; 0 is no limit")
-    file_deadline: float = _setting(300.0, as_duration, "the longest that one file may keep a worker without progress")
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantineSettings:
-    """[quarantine]: what happens to findings."""
-
-    enabled: bool = _setting(
-        default=False, convert=as_flag, doc="move confirmed findings into the vault; false only reports them"
-    )
-    vault: str = _setting(
-        "", as_text, "folder of the vault, outside every scanned tree; default: vault in the state folder", is_path=True
-    )
-    per_run: int = _setting(100, as_count, "circuit breaker: beyond this number of removals in one run, findings are held")
-    allow_hard_links: bool = _setting(default=False, convert=as_flag, doc="also move files that have several names")
-
-
-@dataclass(frozen=True, slots=True)
-class CacheSettings:
-    """[cache]: the digests of unchanged files, remembered between scans."""
-
-    enabled: bool = _setting(default=True, convert=as_flag, doc="remember digests; false reads every file each time")
-    reread: int = _setting(32, as_count, "one of so many directories is read again each run, whatever is remembered; 0 is none")
-    max_size: int = _setting(2 << 30, as_size, "the digest cache grows to this size; 80 to 120 bytes a file")
-
-
-@dataclass(frozen=True, slots=True)
-class PathSettings:
-    """[paths]: where hashscan keeps its own things; the defaults depend on whether root runs it."""
-
-    state: str = _setting("", as_text, "durable state: lists, pending candidates, vault", is_path=True)
-    run: str = _setting("", as_text, "lock", is_path=True)
-    cache: str = _setting("", as_text, "digest cache: losing it costs time only", is_path=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +47,9 @@ class Settings:
     lists: ListsSettings = field(default_factory=ListsSettings)
     scan: ScanSettings = field(default_factory=ScanSettings)
     quarantine: QuarantineSettings = field(default_factory=QuarantineSettings)
+    tenants: TenantSettings = field(default_factory=TenantSettings)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -141,6 +86,9 @@ _SECTIONS: Mapping[str, Any] = {
     "lists": ListsSettings,
     "scan": ScanSettings,
     "quarantine": QuarantineSettings,
+    "tenants": TenantSettings,
+    "evidence": EvidenceSettings,
+    "retention": RetentionSettings,
     "cache": CacheSettings,
     "paths": PathSettings,
 }
@@ -260,8 +208,12 @@ def _converted(one: _Given) -> Any:
     return value
 
 
-def read_secret(path: Path) -> str:
-    """The stripped text of a secret file that only its owner can read. Raises `UsageError`."""
+def read_secret(path: Path, *, lines: bool = False) -> str:
+    """The stripped text of a secret file that only its owner can read: one word, or with ``lines`` several lines of words.
+
+    Raises `UsageError`.
+    """
+    most = MAX_SECRET_LINES_BYTES if lines else MAX_SECRET_BYTES
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for a writer for ever
     except OSError as error:
@@ -272,10 +224,10 @@ def read_secret(path: Path) -> str:
             raise UsageError(f"the secret file {path} must be a file of yours or root's")
         if status.st_mode & 0o077:
             raise UsageError(f"the secret file {path} can be read by others", hint=f"chmod 600 {path}")
-        data = os.read(fd, MAX_SECRET_BYTES + 1)
+        data = os.read(fd, most + 1)
     finally:
         os.close(fd)
     text = data.decode("ascii", "replace").strip()
-    if not re.fullmatch("[!-~]+", text) or len(data) > MAX_SECRET_BYTES:
+    if not re.fullmatch("[ -~\n]+" if lines else "[!-~]+", text) or len(data) > most:
         raise UsageError(f"the secret file {path} does not hold a key")
     return text

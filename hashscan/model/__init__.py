@@ -1,0 +1,72 @@
+"""The nouns. A type is a permit: each step of a file's life adds one fact, and nothing is edited in place.
+
+::
+
+    FileEntry -> HashedFile -> Candidate -> Finding -> Removal -> Case
+         `-> Skipped
+
+Only a `Candidate` can be named to the service. Only a `Removal`, which holds a `Finding` with its signed verdict, can be moved.
+``tests/house`` checks that each permit is issued at one address.
+"""
+
+from __future__ import annotations
+
+from hashscan.model.cases import (
+    Action,
+    Case,
+    CaseState,
+    Outcome,
+    Receipt,
+)
+from hashscan.model.nouns import (
+    Act,
+    Algorithm,
+    Candidate,
+    Event,
+    FileEntry,
+    Finding,
+    Grade,
+    HashedFile,
+    Json,
+    ListRef,
+    Place,
+    Removal,
+    Source,
+    Standing,
+    Tagged,
+    Verdict,
+)
+from hashscan.model.walks import (
+    Reason,
+    Sifted,
+    Skipped,
+    Warned,
+)
+
+__all__ = [
+    "Act",
+    "Action",
+    "Algorithm",
+    "Candidate",
+    "Case",
+    "CaseState",
+    "Event",
+    "FileEntry",
+    "Finding",
+    "Grade",
+    "HashedFile",
+    "Json",
+    "ListRef",
+    "Outcome",
+    "Place",
+    "Reason",
+    "Receipt",
+    "Removal",
+    "Sifted",
+    "Skipped",
+    "Source",
+    "Standing",
+    "Tagged",
+    "Verdict",
+    "Warned",
+]

@@ -1,0 +1,79 @@
+"""What becomes of a finding: cases, actions, and what the service is told about them."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from hashscan.model.nouns import Place
+
+
+class CaseState(enum.StrEnum):
+    """How far a case got (docs/quarantine.md). Each step is durable before the next begins.
+
+    DAMAGED is never written: it is what a listing says of a case whose record cannot be read, so that it is not hidden. HELD:
+    nothing was taken, a limit was reached and a person decides (RELEASED, DISMISSED). SETTLED: a person looked at an ORPHAN.
+    """
+
+    INTENT = "intent"
+    COPIED = "copied"
+    COMMITTED = "committed"
+    DONE = "done"
+    RESTORED = "restored"
+    DROPPED = "dropped"
+    ORPHAN = "orphan"
+    DAMAGED = "damaged"
+    HELD = "held"
+    RELEASED = "released"
+    DISMISSED = "dismissed"
+    SETTLED = "settled"
+    PURGED = "purged"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case as people see it. ``state`` DONE means: the name is gone, the evidence is in the vault."""
+
+    id: str
+    state: CaseState
+    place: Place
+    size: int
+    entry: str
+    list_id: str
+    verdict_id: str
+    opened: float
+    reason: str = ""
+    tenant: str = ""
+    sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The service's signed acknowledgement of an outcome; ``envelope`` is the signed original."""
+
+    outcome_id: str
+    received: float
+    envelope: bytes
+
+
+class Action(enum.StrEnum):
+    """What was done about a finding."""
+
+    QUARANTINED = "quarantined"
+    REPORTED = "reported"
+    RESTORED = "restored"
+    FAILED = "failed"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the service is told about a finding: no path, no name, no customer. Times in seconds since 1970."""
+
+    id: str
+    entry: str
+    list_id: str
+    verdict_id: str
+    action: Action
+    first_seen: float
+    acted_at: float

@@ -1,0 +1,111 @@
+"""What can be set, section by section: name, unit, default and one line of explanation for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hashscan.units import as_count, as_duration, as_flag, as_names, as_size, as_text
+
+
+def _setting(default: Any, convert: Callable[[Any], Any], doc: str, *, is_path: bool = False) -> Any:
+    metadata = {"convert": convert, "doc": doc, "is_path": is_path}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """[service]: how to reach the central service. Files hold the secrets; without ``url`` only local audits are possible."""
+
+    url: str = _setting("", as_text, "address of the central service, https://...")
+    provider: str = _setting("", as_text, "the name under which the hotline admitted this company")
+    api_key_file: str = _setting("api-key", as_text, "file with the API key, mode 0600", is_path=True)
+    provider_key_file: str = _setting("provider-key", as_text, "file with the provider key, mode 0600", is_path=True)
+    root_file: str = _setting("root.json", as_text, "file with the pinned root of the service's signatures", is_path=True)
+    ca_file: str = _setting("", as_text, "certificate authority of the service, where it is not a public one", is_path=True)
+    client_cert_file: str = _setting("", as_text, "our certificate (PEM), where the service asks for one", is_path=True)
+    client_key_file: str = _setting("", as_text, "the private key of that certificate (PEM, mode 0600)", is_path=True)
+    proxy: str = _setting("", as_text, "proxy, http://host:port; the environment's is not used")
+    deadline: float = _setting(60.0, as_duration, "the longest that one question may take with all its attempts")
+    sync_deadline: float = _setting(900.0, as_duration, "the longest that everything which one sync fetches may take together")
+
+
+@dataclass(frozen=True, slots=True)
+class ListsSettings:
+    """[lists]: how long lists are good for, which MD5-only lists may move files, and which lists never do."""
+
+    max_age: float = _setting(7 * 86_400.0, as_duration, "past this age of the lists a scan refuses to run (exit 20)")
+    md5_is_enough: tuple[str, ...] = _setting(
+        (), as_names, "ids of lists on which MD5 alone is a match; read the threat model first"
+    )
+    report_only: tuple[str, ...] = _setting((), as_names, "ids of lists whose findings are only ever reported, never moved")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSettings:
+    """[scan]: how a scan works."""
+
+    jobs: int = _setting(0, as_count, "worker processes; 0 is one a core, at most 4")
+    max_file_size: int = _setting(0, as_size, "larger files are skipped, counted and listed; 0 is no limit")
+    file_deadline: float = _setting(300.0, as_duration, "the longest that one file may keep a worker without progress")
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineSettings:
+    """[quarantine]: what happens to findings."""
+
+    enabled: bool = _setting(
+        default=False, convert=as_flag, doc="move confirmed findings into the vault; false only reports them"
+    )
+    vault: str = _setting(
+        "", as_text, "folder of the vault, outside every scanned tree; default: vault in the state folder", is_path=True
+    )
+    per_run: int = _setting(100, as_count, "circuit breaker: beyond this number of removals in one run, findings are held")
+    per_day: int = _setting(200, as_count, "the same within 24 hours, over all runs")
+    per_entry: int = _setting(20, as_count, "the same of one entry within 24 hours: a list may be wrong about it")
+    per_owner: int = _setting(50, as_count, "the same of one owner within 24 hours: a tenant, or where none is known a user id")
+    allow_hard_links: bool = _setting(default=False, convert=as_flag, doc="also move files that have several names")
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """[tenants]: whose file it is, for limits, events and records."""
+
+    profiles: tuple[str, ...] = _setting((), as_names, "ready-made rules: cpanel, plesk, directadmin, home")
+    rules: tuple[str, ...] = _setting((), as_names, "own rules, asked first, like /srv/www/{tenant}.example.org/")
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSettings:
+    """[evidence]: to whom evidence is sealed. Without recipients it is a plain copy that root of this host can read."""
+
+    recipients: tuple[str, ...] = _setting(
+        (), as_names, "public keys (age1...) that evidence is sealed to; extra `evidence`"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """[retention]: how long evidence is kept. Nothing is purged by itself: `quarantine purge --due` does it."""
+
+    profile: str = _setting("custom", as_text, "nl, us or custom: what the law of the place asks for")
+    purge_after: float = _setting(0.0, as_duration, "evidence is due to be purged after this time; 0 is what the profile says")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """[cache]: the digests of unchanged files, remembered between scans."""
+
+    enabled: bool = _setting(default=True, convert=as_flag, doc="remember digests; false reads every file each time")
+    reread: int = _setting(32, as_count, "one of so many directories is read again each run, whatever is remembered; 0 is none")
+    max_size: int = _setting(2 << 30, as_size, "the digest cache grows to this size; 80 to 120 bytes a file")
+
+
+@dataclass(frozen=True, slots=True)
+class PathSettings:
+    """[paths]: where hashscan keeps its own things; the defaults depend on whether root runs it."""
+
+    state: str = _setting("", as_text, "durable state: lists, pending candidates, vault", is_path=True)
+    run: str = _setting("", as_text, "lock", is_path=True)
+    cache: str = _setting("", as_text, "digest cache: losing it costs time only", is_path=True)

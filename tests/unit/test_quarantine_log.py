@@ -1,0 +1,186 @@
+"""The log of the vault: what is written holds, and no change to it goes unnoticed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hashscan.errors import QuarantineError
+from hashscan.ports import LogHead
+from hashscan.quarantine.log import MAX_DETAIL_CHARS, MAX_LINE_BYTES, START, Line, Log, What, check, raw_lines, read_line
+from hashscan.strict_json import StrictJsonError
+
+
+def _log(tmp_path: Path, **more: object) -> Log:
+    return Log(tmp_path / "log", iter(range(1000, 9000)).__next__, "tester", **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[Path, list[LogHead]]:
+    log = _log(tmp_path)
+    heads = [log.append(What.TAKE_INTENT, "ab" * 8), log.append(What.TAKEN, "ab" * 8, "42 bytes"), log.append(What.SHOWN)]
+    return log.path, heads
+
+
+def test_an_empty_log_is_whole(tmp_path: Path) -> None:
+    log = _log(tmp_path)
+    assert log.head() == START
+    assert not log.path.exists()
+    assert check(raw_lines(log.path), [START]).has == {START: True}
+
+
+def test_lines_follow_each_other(written: tuple[Path, list[LogHead]]) -> None:
+    path, heads = written
+    told = check(raw_lines(path), heads)
+    assert (told.head, told.broken, told.torn) == (heads[-1], 0, False)
+    assert all(told.has.values())
+    assert [head.lines for head in heads] == [1, 2, 3]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_process_goes_on_where_the_first_ended(written: tuple[Path, list[LogHead]]) -> None:
+    path, heads = written
+    log = Log(path, lambda: 5.0, "another")
+    assert log.head() == heads[-1]
+    assert log.append(What.PURGED, "cd" * 8).lines == 4
+    assert not check(raw_lines(path)).broken
+
+
+def test_every_flipped_bit_is_noticed(written: tuple[Path, list[LogHead]]) -> None:
+    path, heads = written
+    data = path.read_bytes()
+    for at in range(len(data)):
+        for bit in range(8):
+            path.write_bytes(data[:at] + bytes([data[at] ^ (1 << bit)]) + data[at + 1 :])
+            told = check(raw_lines(path), heads)
+            assert told.broken or told.torn or not told.has[heads[-1]], (at, bit)
+            assert told.broken <= data[: at + 1].count(b"\n") + 1
+
+
+def test_every_truncation_is_noticed_by_a_head_that_was_kept(written: tuple[Path, list[LogHead]]) -> None:
+    path, heads = written
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        assert not check(raw_lines(path), heads).has[heads[-1]]
+    path.write_bytes(data)
+    assert check(raw_lines(path), heads).has[heads[-1]]
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2), (1, 2), (0, 0, 1, 2)])
+def test_lines_moved_removed_or_doubled_are_named(written: tuple[Path, list[LogHead]], order: tuple[int, ...]) -> None:
+    path, _ = written
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[at] for at in order))
+    wrong = next(number for number, at in enumerate(order, 1) if at != number - 1)
+    assert check(raw_lines(path)).broken == wrong
+
+
+def test_a_line_that_was_sealed_again_breaks_the_next(written: tuple[Path, list[LogHead]]) -> None:
+    path, heads = written
+    lines = path.read_bytes().splitlines(keepends=True)
+    first = read_line(lines[0][:-1])
+    forged = Line(first.n, first.at, "nobody", first.what, first.case, first.detail, first.prev)
+    path.write_bytes(forged.encode() + b"".join(lines[1:]))
+    assert check(raw_lines(path)).broken == 2
+    path.write_bytes(forged.encode())
+    assert not check(raw_lines(path), heads).broken  # a chain of its own: only the kept head tells
+    assert not check(raw_lines(path), heads).has[heads[0]]
+
+
+def test_a_torn_line_is_set_aside_and_said(written: tuple[Path, list[LogHead]]) -> None:
+    path, heads = written
+    with path.open("ab") as stream:
+        stream.write(b'{"actor":"half a li')
+    assert check(raw_lines(path)).torn
+    log = Log(path, lambda: 9.0, "after the crash")
+    assert log.head() == heads[-1]
+    assert log.append(What.RECOVERED, "ab" * 8).lines == 5
+    assert (path.parent / "log.torn-4").read_bytes() == b'{"actor":"half a li'
+    told = check(raw_lines(path), heads)
+    assert (told.broken, told.torn, told.head.lines) == (0, False, 5)
+    assert json.loads(path.read_bytes().splitlines()[3])["what"] == "torn"
+
+
+def test_nothing_is_written_after_a_last_line_that_does_not_hold(written: tuple[Path, list[LogHead]]) -> None:
+    path, _ = written
+    data = path.read_bytes()
+    path.write_bytes(data[:-3] + b"x" + data[-2:])
+    with pytest.raises(QuarantineError, match="last line"):
+        _log(path.parent).append(What.TAKEN)
+    path.write_bytes(data + b"x" * (4 * MAX_LINE_BYTES))
+    with pytest.raises(QuarantineError, match="does not end"):
+        _log(path.parent).append(What.TAKEN)
+
+
+@pytest.mark.parametrize("detail", ["x" * 100_000, "\x01" * 100_000, "\udcff" * 100_000, "\U0001f600" * 100_000])
+def test_details_are_bounded(tmp_path: Path, detail: str) -> None:
+    log = _log(tmp_path)
+    log.append(What.EXPORTED, "ab" * 8, detail)
+    (line,) = raw_lines(log.path)
+    assert len(line) <= MAX_LINE_BYTES
+    assert len(read_line(line[:-1]).detail) <= MAX_DETAIL_CHARS
+    assert not check(raw_lines(log.path)).broken
+
+
+def test_a_line_of_another_form_is_not_read(tmp_path: Path) -> None:
+    log = _log(tmp_path)
+    log.append(What.TAKEN)
+    (line,) = raw_lines(log.path)
+    spaced = json.dumps(json.loads(line)).encode()
+    with pytest.raises(StrictJsonError, match="not the line"):
+        read_line(spaced)
+
+
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 1_000_000)
+    assert check(raw_lines(path)).broken == 1
+    assert all(len(raw) <= MAX_LINE_BYTES + 2 for raw in raw_lines(path))
+
+
+def test_killed_at_every_step_the_log_holds(tmp_path: Path) -> None:
+    """Each step may be the last one; the next append goes on."""
+    for torn in (b"", b'{"half'):
+        moment = 0
+        while True:
+            path = tmp_path / f"{len(torn)}-{moment}" / "log"
+            path.parent.mkdir()
+            first = Log(path, lambda: 1.0, "a").append(What.TAKEN)
+            with path.open("ab") as stream:
+                stream.write(torn)
+            steps = _Killed(moment)
+            try:
+                Log(path, lambda: 2.0, "b", steps).append(What.PURGED)
+            except _Death:
+                Log(path, lambda: 3.0, "c").append(What.RECOVERED)
+            else:
+                break
+            told = check(raw_lines(path), [first])
+            assert (told.broken, told.torn, told.has[first]) == (0, False, True)
+            moment += 1
+        assert moment >= 2
+
+
+class _Death(BaseException):
+    pass
+
+
+class _Killed:
+    def __init__(self, moment: int) -> None:
+        self._left = moment
+
+    def __call__(self, _: str) -> None:
+        if not self._left:
+            raise _Death
+        self._left -= 1
+
+
+def test_the_log_is_not_a_link(tmp_path: Path) -> None:
+    os.symlink(tmp_path / "elsewhere", tmp_path / "log")
+    with pytest.raises(OSError, match="symbolic"):
+        _log(tmp_path).append(What.TAKEN)
+    assert not (tmp_path / "elsewhere").exists()

@@ -1,0 +1,112 @@
+"""Sealed evidence: what goes in comes out for the right key only, and failures keep their names."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from hashscan.errors import QuarantineError, UsageError
+from hashscan.quarantine.seal import MAX_RECIPIENTS, Identity, Recipients
+
+CONTENT = b"harmless " * 50_000
+
+
+def _pair() -> tuple[Recipients, Identity, str]:
+    secret = pyrage.x25519.Identity.generate()
+    return Recipients([str(secret.to_public())]), Identity(f"# a comment\n{secret}\n"), str(secret)
+
+
+def _chunks(data: bytes, size: int = 70_001) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def _sealed(to: Recipients, data: bytes = CONTENT) -> bytes:
+    out = bytearray()
+    to.seal(_chunks(data), out.extend)
+    return bytes(out)
+
+
+@pytest.mark.parametrize("data", [b"", b"x", CONTENT, b"y" * 65_536])
+def test_there_and_back(data: bytes) -> None:
+    to, identity, _ = _pair()
+    sealed = _sealed(to, data)
+    assert data not in sealed or not data or len(data) == 1
+    out = bytearray()
+    identity.open(_chunks(sealed), out.extend)
+    assert bytes(out) == data
+
+
+def test_each_of_several_keys_opens_it() -> None:
+    secrets = [pyrage.x25519.Identity.generate() for _ in range(3)]
+    sealed = _sealed(Recipients([str(one.to_public()) for one in secrets]))
+    for one in secrets:
+        out = bytearray()
+        Identity(str(one)).open(_chunks(sealed), out.extend)
+        assert bytes(out) == CONTENT
+
+
+def test_another_key_does_not_open_it() -> None:
+    sealed = _sealed(_pair()[0])
+    with pytest.raises(QuarantineError, match="cannot be opened"):
+        _pair()[1].open(_chunks(sealed), bytearray().extend)
+
+
+def test_a_change_anywhere_is_noticed() -> None:
+    to, identity, _ = _pair()
+    sealed = _sealed(to, b"short and harmless")
+    for at in range(len(sealed)):
+        changed = sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :]
+        with pytest.raises(QuarantineError):
+            identity.open(_chunks(changed), bytearray().extend)
+    for length in range(len(sealed)):
+        with pytest.raises(QuarantineError):
+            identity.open(_chunks(sealed[:length]), bytearray().extend)
+
+
+def test_a_full_disk_stays_a_full_disk() -> None:
+    def full(_: bytes) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    to, identity, _ = _pair()
+    sealed = _sealed(to)
+    with pytest.raises(OSError, match="full") as caught:
+        to.seal(_chunks(CONTENT), full)
+    assert caught.value.errno == errno.ENOSPC
+    with pytest.raises(OSError, match="full"):
+        identity.open(_chunks(sealed), full)
+
+
+def test_what_the_source_raises_comes_out() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"some"
+        raise KeyError("the source")
+
+    with pytest.raises(KeyError, match="the source"):
+        _pair()[0].seal(broken(), bytearray().extend)
+
+
+@pytest.mark.parametrize("keys", [[], ["age1nonsense"], ["AGE-SECRET-KEY-1"], ["age1x"] * (MAX_RECIPIENTS + 1)])
+def test_wrong_recipients_are_refused(keys: list[str]) -> None:
+    with pytest.raises(UsageError):
+        Recipients(keys)
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "age1nonsense", "AGE-SECRET-KEY-1NO"])
+def test_wrong_identities_are_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Identity(text)
+    assert not text.strip() or text not in str(caught.value)
+
+
+@pytest.mark.optional("age")
+def test_the_stock_program_opens_it(tmp_path: Path) -> None:
+    to, _, secret = _pair()
+    (tmp_path / "sealed").write_bytes(_sealed(to))
+    (tmp_path / "key").write_text(secret + "\n")
+    done = subprocess.run(["age", "-d", "-i", "key", "sealed"], cwd=tmp_path, capture_output=True, check=True, timeout=30)
+    assert done.stdout == CONTENT

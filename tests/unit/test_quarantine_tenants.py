@@ -1,0 +1,83 @@
+"""Whose file it is, by rules over paths."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hashscan.errors import UsageError
+from hashscan.quarantine.tenants import MAX_RULE_CHARS, MAX_RULES, PROFILES, Tenants
+
+
+@pytest.mark.parametrize(
+    ("profile", "path", "tenant"),
+    [
+        ("home", b"/home/alice/public_html/a.jpg", "alice"),
+        ("home", b"/home/alice", ""),
+        ("home", b"/srv/home/alice/x", ""),
+        ("cpanel", b"/home2/bob/mail/x", "bob"),
+        ("cpanel", b"/home/bob/mail/x", "bob"),
+        ("plesk", b"/var/www/vhosts/example.org/httpdocs/x", "example.org"),
+        ("plesk", b"/var/www/vhosts/system/example.org/logs/x", "example.org"),
+        ("directadmin", b"/home/carol/domains/c.example/public_html/x", "carol"),
+        ("home", b"/home/\xff\n/x", "\\xff\n"),
+        ("home", b"/home/../etc/x", ""),
+    ],
+)
+def test_ready_made_rules(profile: str, path: bytes, tenant: str) -> None:
+    assert Tenants.of([profile], []).of_path(path) == tenant
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "tenant"),
+    [
+        ("/srv/{tenant}.example.org/www", b"/srv/dora.example.org/www/x", "dora"),
+        ("/srv/{tenant}.example.org/www", b"/srv/dora.example.com/www/x", ""),
+        ("/srv/*/{tenant}/", b"/srv/node7/erin/x", "erin"),
+        ("/srv/*/{tenant}/", b"/srv/node7/deep/erin/x", "deep"),
+        ("/srv/{tenant}/", b"/srv/a+b(c)/x", "a+b(c)"),
+        ("/srv/c_{tenant}/", b"/srv/c_7/x", "7"),
+        ("/srv/c.{tenant}/", b"/srv/cx7/x", ""),
+    ],
+)
+def test_own_rules(rule: str, path: bytes, tenant: str) -> None:
+    assert Tenants([rule]).of_path(path) == tenant
+
+
+def test_the_first_rule_that_fits_decides() -> None:
+    both = Tenants.of(["home"], ["/home/shared/{tenant}/"])
+    assert both.of_path(b"/home/shared/fay/x") == "fay"
+    assert both.of_path(b"/home/shared/x") == "shared"
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        (["home/{tenant}"], "absolute"),
+        (["/home/"], "once"),
+        (["/{tenant}/{tenant}"], "once"),
+        (["/a//{tenant}"], "empty component"),
+        (["/" + "a" * MAX_RULE_CHARS + "{tenant}"], "absolute"),
+        (["/\0{tenant}"], "absolute"),
+        (["/{tenant}/"] * (MAX_RULES + 1), "at most"),
+    ],
+)
+def test_a_wrong_rule_is_named(rules: list[str], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        Tenants(rules)
+
+
+def test_an_unknown_profile_is_named() -> None:
+    with pytest.raises(UsageError, match="'cpanell'") as caught:
+        Tenants.of(["cpanell"], [])
+    assert "cpanel" in caught.value.hint
+
+
+def test_no_rules_no_tenant() -> None:
+    assert Tenants([]).of_path(b"/home/alice/x") == ""
+
+
+@given(st.binary(min_size=1, max_size=80).filter(lambda name: b"/" not in name and name not in {b".", b".."}))
+def test_any_name_is_attributed(name: bytes) -> None:
+    assert Tenants(PROFILES["home"]).of_path(b"/home/" + name + b"/x") == name.decode("utf-8", "backslashreplace")
