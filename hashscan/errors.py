@@ -8,6 +8,7 @@
     |-- StateError               3  our own durable state cannot be read or written
     |-- QuarantineError         12  the vault or an action on a file failed
     |-- FilterError             20  a filter or a signed list is missing, too old, or not to be trusted
+    |   `-- NotPublishedError   20  the service has no such file for this provider
     |-- LockedError             21  another run holds the lock
     |-- RefusedError            22  the service refused us: key, phase or version
     `-- ServiceUnavailable      11  no usable answer yet; candidates stay pending and are asked about again
@@ -74,6 +75,10 @@ class FilterError(HashscanError):
     """A filter or a signed list is missing, too old, damaged, or not to be trusted."""
 
     exit_code = ExitCode.FILTER
+
+
+class NotPublishedError(FilterError):
+    """The service has no file of that name for this provider."""
 
 
 class LockedError(HashscanError):

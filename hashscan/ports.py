@@ -6,10 +6,10 @@ port                    implementations
 `Engine`                ``files.engine.LocalEngine`` (forked workers), ``files.engine.InProcessEngine``
 `Sieve`                 ``known.sieve.FilterSieve`` (Bloom filters), ``known.exact.ExactSieve`` (plain list)
 `Fetcher`               ``central.client.HttpFetcher``, ``known.trust.FolderFetcher`` (air-gapped import)
-`Trust`                 ``known.trust.PinnedTrust``; The Update Framework comes next
+`Trust`                 ``known.trust.TufTrust`` (The Update Framework); one for each provider whose proofs an audit reopens
 `Service`               ``central.client.HttpService``; the fake in ``tests/support`` is held to the same contract
 `Confirmer`             ``jobs.confirm.ServiceConfirmer``, ``jobs.confirm.LocalConfirmer`` (plain list)
-`Memory`                ``central.outbox.Outbox``, ``central.outbox.Forgetful`` (audits without a service)
+`Memory`                ``central.outbox.Outbox``, ``central.forgetful.Forgetful`` (audits without a service)
 `Quarantine`            ``quarantine.vault.Vault``, ``quarantine.report_only.ReportOnly``
 `Reporter`              ``report.ndjson.NdjsonReporter``, ``report.text.TextReporter``, ``report.fan.Reporters``
 ======================  ====================================================================================
@@ -64,47 +64,87 @@ class Fetcher(Protocol):
     """Brings the named published file of this provider, in pieces."""
 
     def fetch(self, name: str, *, max_bytes: int) -> Iterator[bytes]:
-        """The bytes of ``name`` ("manifest.json", "police-7.filter").
+        """The bytes of ``name`` ("timestamp.json", "police-7-1.filter").
 
-        Raises `ServiceUnavailable` (no usable answer, too slow), `RefusedError` (401, 403), `FilterError` (more than
-        ``max_bytes``).
+        Raises `ServiceUnavailable` (no usable answer, too slow), `RefusedError` (401, 403), `NotPublishedError` (404),
+        `FilterError` (more than ``max_bytes``).
         """
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A published filter that trusted metadata vouches for: sizes in bytes, ``blake3`` hex, times in seconds since 1970."""
+class PublishedFile:
+    """A file that trusted metadata vouches for: its name at the service, ``length`` in bytes, ``sha256`` in hex."""
 
-    list: ListRef
     name: str
     length: int
-    blake3: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A published file that turns the filter of version ``old`` into that of the next version ``new``."""
+
+    file: PublishedFile
+    old: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A list in force: its filter, the deltas that lead there from older versions, the tokens withdrawn from it.
+
+    ``created`` in seconds since 1970. ``deltas`` are in ascending order; ``withdrawn`` is missing where nothing ever was.
+    """
+
+    list: ListRef
+    filter: PublishedFile
     created: float
+    deltas: tuple[Delta, ...] = ()
+    withdrawn: PublishedFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictKey:
+    """An Ed25519 key that signs verdicts and receipts: ``public`` 64 hex digits, times in seconds since 1970.
+
+    Envelopes issued before ``since`` or after ``until`` (None: no end yet) are not believed on its word.
+    """
+
+    public: str
+    since: float
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """The lists in force for this provider as the signed metadata states them; ``envelope`` is what was signed."""
+    """What is in force for this provider as the signed metadata states it. Times in seconds since 1970, waits in seconds.
+
+    ``sequence`` is the version of the timestamp. ``wait`` is the least time between two syncs, ``jitter`` the most that an
+    agent adds to it. ``proof`` is everything signed, from the pinned root on: `Trust.reopen` makes the same of it years later.
+    ``root`` is the version of the root, ``online`` names the keys that it appoints for the rest: counters begin anew with them.
+    """
 
     provider: str
     issued: float
     expires: float
     sequence: int
     targets: tuple[Target, ...]
-    envelope: bytes
+    verdict_keys: tuple[VerdictKey, ...]
+    proof: bytes
+    wait: float = 0.0
+    jitter: float = 0.0
+    root: int = 1
+    online: str = ""
 
 
 class Trust(Protocol):
-    """Decides what may be believed. Network bytes go in, trusted objects come out."""
+    """Decides what may be believed about lists. Network bytes go in, trusted objects come out."""
 
     def refresh(self, fetcher: Fetcher) -> Lists:
-        """Fetch and verify the list metadata. Raises `FilterError` where it cannot be trusted."""
+        """Fetch and verify the metadata. Raises `FilterError` where it cannot be trusted, and what the fetcher raises."""
 
-    def reopen(self, envelope: bytes) -> Lists:
+    def reopen(self, proof: bytes) -> Lists:
         """Verify metadata that was stored earlier; its age is not judged here. Raises `FilterError`."""
-
-    def open_envelope(self, envelope: bytes, payload_type: str) -> bytes:
-        """The payload of a DSSE envelope, after its type and signature were checked. Raises `FilterError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +171,16 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A remembered candidate, when it was first seen (seconds since 1970), how often it was asked about, and why it waits."""
+    """A remembered candidate, when it was first seen (seconds since 1970), how often it was asked about, and why it waits.
+
+    ``verdict`` is the signed envelope of the last finding about it that was not acted upon, or b"".
+    """
 
     candidate: Candidate
     first_seen: float
     asked: int
     reason: str
+    verdict: bytes = b""
 
 
 class Confirmer(Protocol):
@@ -159,6 +203,9 @@ class Memory(Protocol):
     def wait(self, candidates: Iterable[Candidate], reason: str) -> None:
         """They were asked about in vain."""
 
+    def judged(self, findings: Iterable[Finding]) -> None:
+        """Their verdicts are here, nothing was done yet: the envelopes are kept with the candidates until they are settled."""
+
     def settle(self, candidates: Iterable[Candidate]) -> None:
         """Everything that follows from their answers is done."""
 
@@ -178,14 +225,22 @@ class Memory(Protocol):
         """To be told to the service; the same outcome twice is told once."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """The end of the vault's log: how many lines, and the hash of the last one (64 hex digits; zeros for an empty log)."""
+
+    lines: int
+    hash: str
+
+
 class Service(Protocol):
     """The central service. All methods raise `ServiceUnavailable` (try again later) or `RefusedError` (a person must act)."""
 
     def confirm(self, question: Question) -> bytes:
         """The signed envelope with the verdict, unchecked."""
 
-    def report_outcomes(self, outcomes: Sequence[Outcome]) -> bytes:
-        """The signed envelope with the receipts, unchecked."""
+    def report_outcomes(self, outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
+        """The signed envelope with the receipts, unchecked. ``head`` is that of the vault's log, which the receipts repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +270,13 @@ class Reporter(Protocol):
 __all__ = [
     "ActionResult",
     "Confirmer",
+    "Delta",
     "Engine",
     "Fetcher",
     "Lists",
+    "LogHead",
     "Memory",
+    "PublishedFile",
     "Quarantine",
     "Question",
     "Receipt",
@@ -228,5 +286,6 @@ __all__ = [
     "Sieve",
     "Target",
     "Trust",
+    "VerdictKey",
     "Waiting",
 ]

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import click
 
 from hashscan.cli import wiring
 from hashscan.jobs.status import Facts, status
-from hashscan.report import events
+from hashscan.report import events, metrics
 
 
 @click.command(name="status")
+@click.option(
+    "--metrics",
+    "metrics_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write a Prometheus text file, in one step.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One NDJSON event on stdout.")
 @click.pass_context
-def command(ctx: click.Context, *, as_json: bool) -> int:
+def command(ctx: click.Context, metrics_file: Path | None, *, as_json: bool) -> int:
     """Lists in force and their age, the last scan, pending candidates, outcomes not acknowledged, cases.
 
-    Asks nobody. Exit 20: lists missing, too old or not to be trusted. Exit 11: candidates are pending.
+    Asks nobody. Exit 20: lists missing, too old or not to be trusted, or a clock that jumped back. Exit 11: pending candidates.
     """
     with wiring.conversation(wiring.Talk(json=as_json, quiet=as_json, text_on_stdout=True)) as (reporter, stack):
         settings = wiring.settings(ctx.obj)
@@ -29,6 +37,9 @@ def command(ctx: click.Context, *, as_json: bool) -> int:
             cases=tuple(wiring.vault(settings, "").cases()),
             state_dir=settings.state_dir,
         )
-        told, code = status(shelf, facts, now=time.time(), max_age=settings.lists.max_age)
+        now = time.time()
+        told, code = status(shelf, facts, now=now, max_age=settings.lists.max_age)
+        if metrics_file is not None:
+            metrics.write(metrics_file.absolute(), metrics.metrics(told, now=now, exit_code=int(code)))
         reporter.tell(events.status(told))
     return code

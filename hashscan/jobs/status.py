@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import ExitCode, FilterError, HashscanError, StateError
+from hashscan.jobs.sync import WITHDRAWABLE
 from hashscan.known.shelf import Shelf
 from hashscan.model import Case, CaseState, Json
+from hashscan.ports import Target
 from hashscan.report.events import rfc3339
 from hashscan.report.tally import Tally
 from hashscan.strict_json import StrictJsonError, parse_object
@@ -52,10 +54,14 @@ def _record(state_dir: Path, started: float, came_to: Mapping[str, Json]) -> Non
 
 
 def status(shelf: Shelf | None, facts: Facts, *, now: float, max_age: float) -> tuple[Mapping[str, Json], ExitCode]:
-    """What is told, and the exit code: 20 for lists that are missing or too old, 11 where candidates are pending, else 0."""
+    """What is told, and the exit code.
+
+    20 for lists that are missing or too old, and where the clock jumped back; 11 where candidates are pending; else 0.
+    """
     lists, lists_hold = _lists(shelf, now, max_age)
     told: dict[str, Json] = {
         **lists,
+        **_withdrawn(shelf, facts.cases),
         "pending": facts.pending,
         "unsent_outcomes": facts.unsent,
         "cases": {state.value: n for state in CaseState if (n := sum(case.state is state for case in facts.cases))},
@@ -69,20 +75,55 @@ def _lists(shelf: Shelf | None, now: float, max_age: float) -> tuple[dict[str, J
     if shelf is None:
         return {"service": "not configured"}, True
     try:
-        view = shelf.view(now, max_age=max_age)
+        view, known = shelf.look(now), shelf.clock
     except FilterError as error:
-        return {"lists_problem": f"{error} ({error.hint})" if error.hint else str(error)}, False
-    rows: list[Json] = [
-        {
-            "id": one.list.id,
-            "version": one.list.version,
-            "epoch": one.list.epoch,
-            "bytes": one.length,
-            "created": rfc3339(one.created),
-        }
-        for one in view.lists.targets
-    ]
-    return {"lists": rows, "lists_age_hours": round(view.age / 3600, 2), "lists_stale": view.stale}, True
+        return {"lists_problem": _said(error)}, False
+    told: dict[str, Json] = {
+        "lists": [_row(one) for one in view.lists.targets],
+        "lists_age_hours": round(view.age / 3600, 2),
+        "lists_stale": view.stale,
+        "last_sync": None if known.last_sync is None else rfc3339(known.last_sync),
+        "clock_ok": not known.behind(now),
+    }
+    problems = [*_problems(shelf, now, max_age), *([why] if (why := known.doubt(now)) else [])]
+    return {**told, **({"lists_problem": "; ".join(problems)} if problems else {})}, not problems
+
+
+def _withdrawn(shelf: Shelf | None, cases: Sequence[Case]) -> dict[str, Json]:
+    """How many entries were taken back, and how many of the cases here are theirs; nothing where that cannot be known."""
+    try:
+        lists = shelf.lists() if shelf is not None else None
+        if shelf is None or lists is None:
+            return {}
+        withdrawn = shelf.withdrawn(lists)
+    except FilterError:  # `_problems` says why
+        return {}
+    mine = sum(case.state in WITHDRAWABLE and withdrawn.entry(case.list_id, case.entry) is not None for case in cases)
+    return {"withdrawn": {"entries": len(withdrawn), "cases": mine}}
+
+
+def _problems(shelf: Shelf, now: float, max_age: float) -> Iterator[str]:
+    """What would keep a scan from using the lists in force."""
+    try:
+        view = shelf.view(now, max_age=max_age)
+        for target in view.lists.targets:
+            shelf.check_held(target)
+    except FilterError as error:
+        yield _said(error)
+
+
+def _said(error: FilterError) -> str:
+    return f"{error} ({error.hint})" if error.hint else str(error)
+
+
+def _row(one: Target) -> Json:
+    return {
+        "id": one.list.id,
+        "version": one.list.version,
+        "epoch": one.list.epoch,
+        "bytes": one.filter.length,
+        "created": rfc3339(one.created),
+    }
 
 
 def _last_run(path: Path) -> Json:
@@ -96,4 +137,4 @@ def _last_run(path: Path) -> Json:
     started = data.get("started")
     if not isinstance(started, int | float) or not 0 <= started <= _LAST_DAY:
         return data
-    return {**data, "started": rfc3339(started)}
+    return {**data, "started": rfc3339(started), "started_seconds": started}

@@ -143,6 +143,13 @@ class Shape:
         return BLOOM_HEADER.size + (self.slices * self.bits_per_slice + 7) // 8
 
 
+def dimensions(capacity: int, error_rate: float) -> tuple[int, int]:
+    """Slices and bits a slice as pybloom computes them."""
+    # Not log2, which rounds otherwise: at 2^-29, 2^-31 and 2^-39 pybloom makes a slice more.
+    slices = math.ceil(math.log(1.0 / error_rate, 2))  # noqa: FURB163
+    return slices, math.ceil(capacity * abs(math.log(error_rate)) / (slices * math.log(2) ** 2))
+
+
 def check_shape(body: memoryview, header: FilterHeader) -> Shape:
     """The shape in pybloom's own header, checked against pybloom's formula and our header. Raises `StrictJsonError`.
 
@@ -153,10 +160,7 @@ def check_shape(body: memoryview, header: FilterHeader) -> Shape:
         raise StrictJsonError("two error rates")
     if not header.tokens <= shape.capacity <= max(2 * header.tokens, 1024):
         raise StrictJsonError("the capacity does not fit the number of tokens")
-    # Not log2, which rounds otherwise: at 2^-29, 2^-31 and 2^-39 pybloom makes a slice more.
-    slices = math.ceil(math.log(1.0 / shape.error_rate, 2))  # noqa: FURB163
-    bits = math.ceil(shape.capacity * abs(math.log(shape.error_rate)) / (slices * math.log(2) ** 2))
-    if (shape.slices, shape.bits_per_slice) != (slices, bits):
+    if (shape.slices, shape.bits_per_slice) != dimensions(shape.capacity, shape.error_rate):
         raise StrictJsonError("slices and bits do not follow from capacity and error rate")
     if shape.body_length != len(body):
         raise StrictJsonError("the body is not as long as its bits")

@@ -6,7 +6,7 @@ a customer) and because of wrong entries (June 2021: digests of stock images sto
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hashscan.known.exact import ExactSieve
@@ -25,14 +25,25 @@ from hashscan.model import (
 )
 
 
+def none_withdrawn(list_id: str, entry: str) -> bool:  # noqa: ARG001 - what `Answer.withdrawn` is called with
+    """No entry of any list is withdrawn."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The part of one verdict that is about one candidate: ``verdict.answers[index]``, and K_confirm to read it with."""
+    """The part of one verdict that is about one candidate: ``verdict.answers[index]``, and K_confirm to read it with.
+
+    What this host says of the list: ``md5_is_enough`` for a match on it, ``report_only`` for its findings. ``withdrawn``:
+    whether the signed lists in force name an entry (list id, entry) as withdrawn.
+    """
 
     verdict: Verdict
     index: int
     confirm_key: bytes
     md5_is_enough: bool = False
+    report_only: bool = False
+    withdrawn: Callable[[str, str], bool] = none_withdrawn
 
 
 def grade(hashed: HashedFile, entry: Tagged, confirm_key: bytes, *, md5_is_enough: bool = False) -> Grade | None:
@@ -51,16 +62,24 @@ def grade(hashed: HashedFile, entry: Tagged, confirm_key: bytes, *, md5_is_enoug
     return Grade.MATCH if strong or md5_is_enough else Grade.WEAK
 
 
-def _reason(found: Grade, entry: Tagged) -> str:
-    if found is Grade.WEAK:
-        return "weak match: only MD5 agrees, or something agrees and something else does not"
-    if entry.standing is not Standing.ACTIVE:
-        return f"the entry is {entry.standing}"
-    return "match" if entry.act is Act.QUARANTINE else "match; the list asks for a report"
+def _kept_from_moving(answer: Answer, entry: Tagged, found: Grade) -> str:
+    """Why the finding is only reported, or "" where it may be moved. The order is that of what a reader most wants to know."""
+    list_id = answer.verdict.list.id
+    rules = (
+        (found is Grade.WEAK, "weak match: only MD5 agrees, or something agrees and something else does not"),
+        (entry.standing is not Standing.ACTIVE, f"the entry is {entry.standing}"),
+        (
+            answer.withdrawn(list_id, entry.entry),
+            "the lists in force say that the entry is withdrawn, whatever the verdict says",
+        ),
+        (entry.act is not Act.QUARANTINE, "match; the list asks for a report"),
+        (answer.report_only, f"match; findings of {list_id} are only reported (lists.report_only)"),
+    )
+    return next((reason for applies, reason in rules if applies), "")
 
 
 def _finding(candidate: Candidate, answer: Answer, entry: Tagged, found: Grade) -> Finding:
-    movable = found is Grade.MATCH and entry.standing is Standing.ACTIVE and entry.act is Act.QUARANTINE
+    kept = _kept_from_moving(answer, entry, found)
     return Finding(
         candidate=candidate,
         source=Source.SERVICE,
@@ -69,8 +88,8 @@ def _finding(candidate: Candidate, answer: Answer, entry: Tagged, found: Grade) 
         grade=found,
         standing=entry.standing,
         category=entry.category,
-        act=Act.QUARANTINE if movable else Act.REPORT,
-        reason=_reason(found, entry),
+        act=Act.REPORT if kept else Act.QUARANTINE,
+        reason=kept or "match",
         verdict_id=answer.verdict.id,
         envelope=answer.verdict.envelope,
     )
@@ -100,6 +119,14 @@ def judge(candidate: Candidate, answers: Sequence[Answer]) -> Finding | None:
         and (found := grade(candidate.hashed, entry, answer.confirm_key, md5_is_enough=answer.md5_is_enough))
     ]
     return min(findings, key=_rank, default=None)
+
+
+def settles(finding: Finding | None, missing: str) -> bool:
+    """Whether the answers that came are enough: all lists that contain the candidate gave one, or one of them says quarantine.
+
+    ``missing`` says why another list gave none, or is "". A lesser finding must wait for it: that list may say more.
+    """
+    return not missing or (finding is not None and finding.act is Act.QUARANTINE)
 
 
 def judge_local(candidate: Candidate, known: ExactSieve) -> Finding:

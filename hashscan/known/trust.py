@@ -1,79 +1,97 @@
-"""Whom to believe about lists: one pinned Ed25519 key now, The Update Framework behind the same port next.
+"""Whom to believe about lists: The Update Framework from the pinned root on, bound to one provider (docs/wire.md).
 
-`may_replace` holds the rules and opens nothing; `PinnedTrust` does the I/O and decides nothing.
+`may_replace` holds the rules and opens nothing; `TufTrust` does the I/O. What is believed is always read out of a proof that
+was verified as a whole (`known.proof`), after a refresh as well as at the start of a scan: one way from signatures to lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hashscan.errors import FilterError
-from hashscan.known import envelopes
-from hashscan.known.container import MAX_BODY_BYTES, list_ref
-from hashscan.ports import Fetcher, Lists, Target
-from hashscan.strict_json import Fields, StrictJsonError, parse_object
+from hashscan.atomic import make_private_directory, write_bytes
+from hashscan.errors import FilterError, NotPublishedError, StateError
+from hashscan.known.proof import MAX_PROOF_BYTES, MAX_VERDICT_KEYS_BYTES, VERDICT_KEYS, Chain, pack, unpack, verify
+from hashscan.known.published import lists_of
+from hashscan.ports import Fetcher, Lists
 
-LISTS_NAME = "lists.json"
-MAX_LISTS_BYTES = 256 * 1024
-MAX_LISTS = 32
-MAX_LIFETIME = 7 * 86_400.0  # seconds between issued and expires; the service uses 48 hours
+ACCEPTED = "accepted.json"
+METADATA = "metadata"
 MAX_AHEAD = 5 * 60.0  # seconds that the service's clock may be ahead of ours
 
 
-class PinnedTrust:
-    """A `ports.Trust` that believes one pinned key and one provider name. ``now`` arguments are seconds since 1970."""
+class TufTrust:
+    """A `ports.Trust` that believes what ``root`` (bytes of the pinned root.json) leads to, for one provider.
 
-    def __init__(self, public_key_hex: str, provider: str) -> None:
-        self._key = envelopes.public_key(public_key_hex)
+    ``folder`` is its own: ``accepted.json`` (the newest proof that held) and ``metadata`` (where `tuf` works). ``clock`` is
+    seconds since 1970 and decides what has expired.
+    """
+
+    def __init__(self, root: bytes, provider: str, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._root = root
         self._provider = provider
+        self._folder = folder
+        self._clock = clock
+        self._reopened: Lists | None = None
 
     def refresh(self, fetcher: Fetcher) -> Lists:
-        """Fetch the list metadata and verify its signature and shape; `may_replace` judges its place in time."""
-        data = b"".join(fetcher.fetch(LISTS_NAME, max_bytes=MAX_LISTS_BYTES))
-        return self.reopen(data)
+        """Fetch and verify the metadata and the verdict keys; `may_replace` judges what takes the place of what.
 
-    def reopen(self, envelope: bytes) -> Lists:
-        """Verify signature and shape of list metadata. Raises `FilterError`."""
+        Raises `FilterError` naming the broken rule, `StateError` where the folder cannot be written, what the fetcher raises.
+        """
         try:
-            payload = self.open_envelope(envelope, envelopes.LISTS)
-            return _lists(payload, envelope, self._provider)
-        except StrictJsonError as error:
-            raise FilterError(f"the list metadata cannot be used: {error}") from None
+            return self._refresh(fetcher)
+        except OSError as error:
+            hint = "the lists in force are unchanged; is the disk full?"
+            raise StateError(f"the list metadata cannot be stored: {error.strerror or error}", hint=hint) from None
 
-    def open_envelope(self, envelope: bytes, payload_type: str) -> bytes:
-        """The payload, after type and signature were checked. Raises `FilterError`."""
-        return envelopes.open_envelope(envelope, payload_type, self._key)
+    def _refresh(self, fetcher: Fetcher) -> Lists:
+        from hashscan.known import updater  # noqa: PLC0415 - brings the client of tuf and urllib3, which only a refresh needs
 
+        accepted = self._accepted()
+        metadata = self._folder / METADATA
+        updater.seed(metadata, accepted)
+        refreshed = updater.refresh(fetcher, metadata, self._root, clock=self._clock)
+        kept = accepted.verdict_keys if accepted else None
+        verdict_keys = refreshed.target(VERDICT_KEYS, max_bytes=MAX_VERDICT_KEYS_BYTES, kept=kept)
+        proof = pack(refreshed.chain(verdict_keys))
+        lists = self.reopen(proof)
+        write_bytes(self._folder / ACCEPTED, proof)
+        return lists
 
-def _lists(payload: bytes, envelope: bytes, provider: str) -> Lists:
-    fields = Fields(parse_object(payload, max_bytes=MAX_LISTS_BYTES), "lists")
-    if fields.text("provider") != provider:
-        raise StrictJsonError(f"it is for provider {fields.text('provider')!r}, we are {provider!r}")
-    targets = tuple(_target(one) for one in fields.objects("lists", at_most=MAX_LISTS))
-    if len({target.list.id for target in targets}) != len(targets):
-        raise StrictJsonError("a list is named twice")
-    issued, expires = fields.number("issued"), fields.number("expires")
-    if not issued < expires <= issued + MAX_LIFETIME:
-        raise StrictJsonError("it expires before it was issued, or too long after")
-    return Lists(provider, issued, expires, fields.integer("sequence", low=1), targets, envelope)
+    def reopen(self, proof: bytes) -> Lists:
+        """Verify a proof from the pinned root on, whatever its age; 12 ms for the usual one. Raises `FilterError`."""
+        if self._reopened is None or self._reopened.proof != proof:  # a run asks more than once about the same bytes
+            self._reopened = lists_of(verify(unpack(proof), self._root), proof, self._provider)
+        return self._reopened
 
+    def _accepted(self) -> Chain | None:
+        """The newest metadata that ever held for this provider, None where there is none or it is damaged.
 
-def _target(fields: Fields) -> Target:
-    reference = list_ref(fields, "id")
-    return Target(
-        list=reference,
-        name=f"{reference.id}-{reference.version}-{reference.epoch}.filter",  # ours to choose: a name from outside is a path
-        length=fields.integer("length", low=1, high=MAX_BODY_BYTES),
-        blake3=fields.hex("blake3", digits=64),
-        created=fields.number("created"),
-    )
+        `tuf` compares with this, not with what an earlier refresh left: that may have been another provider's, whose higher
+        versions would make ours look like a rollback for ever.
+        """
+        make_private_directory(self._folder)
+        path = self._folder / ACCEPTED
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):  # a FIFO would keep us waiting
+                return None
+            with path.open("rb") as stream:
+                proof = stream.read(MAX_PROOF_BYTES + 1)
+            self.reopen(proof)
+        except (FileNotFoundError, FilterError):
+            return None
+        return unpack(proof)
 
 
 def may_replace(held: Lists | None, offered: Lists, now: float) -> None:
     """Whether ``offered`` may take the place of the metadata in force. Raises `FilterError` naming the rule.
 
-    No rollback of the sequence or of any list's version or epoch, nothing expired (a freeze), nothing from the future.
+    Nothing expired (a freeze), nothing from the future, no rollback of the root, of the sequence, or of any list's version or
+    epoch. A newer root with other online keys begins the counts anew, or whoever stole the old keys could end them for ever by
+    signing the highest number there is (specification, 5.3.11).
     """
     if offered.expires <= now:
         raise FilterError(
@@ -84,12 +102,19 @@ def may_replace(held: Lists | None, offered: Lists, now: float) -> None:
         raise FilterError("the service offers list metadata from the future", hint="check the clock of this host")
     if held is None:
         return
+    if offered.root < held.root:
+        raise FilterError(f"the service offers list metadata under root {offered.root}, older than {held.root} in force")
+    if offered.root == held.root or offered.online == held.online:
+        _refuse_rollback(held, offered)
+
+
+def _refuse_rollback(held: Lists, offered: Lists) -> None:
     if offered.sequence < held.sequence:
         raise FilterError(f"the service offers older list metadata ({offered.sequence}) than is in force ({held.sequence})")
     before = {target.list.id: target.list for target in held.targets}
     for target in offered.targets:
         old = before.get(target.list.id)
-        if old and (target.list.version, target.list.epoch) < (old.version, old.epoch):
+        if old and target.list.version < old.version:
             raise FilterError(
                 f"the service offers {target.list.id} version {target.list.version}, older than {old.version} in force"
             )
@@ -108,14 +133,17 @@ class FolderFetcher:
         self._folder = folder
 
     def fetch(self, name: str, *, max_bytes: int) -> Iterator[bytes]:
-        """The bytes of the file ``name`` in pieces. Raises `FilterError` where it is missing or longer than ``max_bytes``."""
+        """The bytes of the file ``name`` in pieces. Raises `NotPublishedError` where it is missing, `FilterError` where it is
+        longer than ``max_bytes`` or no plain file.
+        """
         path = self._folder / name
         if name in {"", ".", ".."} or "/" in name or not name.isascii() or not name.isprintable():
             raise FilterError(f"{name!r} is not the name of a published file")
         got = 0
         try:
             if not path.is_file():  # a FIFO would keep us waiting
-                raise FilterError(f"there is no file {path}")
+                kind = FilterError if path.exists() else NotPublishedError
+                raise kind(f"there is no file {path}")
             with path.open("rb") as stream:
                 while piece := stream.read(1 << 18):
                     got += len(piece)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -10,8 +10,8 @@ from blake3 import blake3
 from hashscan.errors import FilterError, ServiceUnavailable
 from hashscan.known import envelopes
 from hashscan.known.container import list_ref
-from hashscan.model import Act, Algorithm, Receipt, Standing, Tagged, Verdict
-from hashscan.ports import Question, Trust
+from hashscan.model import Act, Algorithm, ListRef, Receipt, Standing, Tagged, Verdict
+from hashscan.ports import Question, VerdictKey
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 MAX_AGE = 15 * 60.0  # seconds
@@ -19,6 +19,7 @@ MAX_AHEAD = 5 * 60.0  # seconds that the service's clock may be ahead of ours
 MAX_TTL = 7 * 86_400.0  # seconds
 MAX_ENTRIES = 64  # entries that may share a four-byte prefix with one candidate
 MAX_RECEIPTS = 100
+MAX_ITEMS = 100  # candidates of one question
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,43 +31,89 @@ class Asked:
     now: float
 
 
-def open_verdict(trust: Trust, envelope: bytes, asked: Asked) -> Verdict:
-    """Check signature and content. Raises `ServiceUnavailable`: whatever does not hold, the candidates stay pending."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a verdict said when it was given, read again from its envelope: no `Verdict`, so it permits nothing today.
+
+    ``entries`` are those of all items of its question; ``issued`` in seconds since 1970.
+    """
+
+    provider: str
+    list: ListRef
+    issued: float
+    entries: tuple[Tagged, ...]
+
+
+def open_verdict(keys: Sequence[VerdictKey], envelope: bytes, asked: Asked) -> Verdict:
+    """Check signature and content; ``keys`` are those of the lists in force.
+
+    Raises `ServiceUnavailable`: whatever does not hold, the candidates stay pending.
+    """
     try:
-        payload = trust.open_envelope(envelope, envelopes.VERDICT)
-        return _read_verdict(payload, envelope, asked)
+        opened = envelopes.open_envelope(envelope, envelopes.VERDICT, keys)
+        return _read_verdict(opened, envelope, asked)
     except FilterError as error:
         raise ServiceUnavailable(f"the verdict is not to be trusted: {error}", hint=error.hint) from None
     except StrictJsonError as error:
         raise ServiceUnavailable(f"the verdict cannot be used: {error}") from None
 
 
-def _read_verdict(payload: bytes, envelope: bytes, asked: Asked) -> Verdict:
+def _read_verdict(opened: envelopes.Opened, envelope: bytes, asked: Asked) -> Verdict:
     """The rules of docs/wire.md, "Confirm", on a payload whose signature holds. Raises `StrictJsonError`."""
-    fields = Fields(parse_object(payload, max_bytes=envelopes.MAX_ENVELOPE_BYTES), "verdict")
+    fields = _payload(opened.payload)
     question = asked.question
     if fields.text("nonce") != question.nonce:
         raise StrictJsonError("it answers another question (nonce)")
     if fields.text("provider") != asked.provider:
         raise StrictJsonError("it is for another provider")
-    list_fields = fields.object("list")
-    if list_ref(list_fields, "id") != question.list:
+    if list_ref(fields.object("list"), "id") != question.list:
         raise StrictJsonError("it is about another list, version or epoch")
     issued = fields.number("issued")
     if not asked.now - MAX_AGE <= issued <= asked.now + MAX_AHEAD:
         raise StrictJsonError(f"it was issued {asked.now - issued:.0f} seconds ago; is a clock wrong?")
+    opened.check_issued(issued)
     items = fields.objects("items", at_most=len(question.items))
     if [item.integer("i") for item in items] != list(range(len(question.items))):
         raise StrictJsonError("it does not answer every item once")
     return Verdict(
-        id=blake3(envelope).hexdigest(),
+        id=verdict_id(envelope),
         provider=asked.provider,
         list=question.list,
         issued=issued,
         ttl=fields.number("ttl", high=MAX_TTL),
-        answers=tuple(tuple(map(_tagged, item.objects("entries", at_most=MAX_ENTRIES))) for item in items),
+        answers=tuple(map(_entries, items)),
         envelope=envelope,
     )
+
+
+def verdict_id(envelope: bytes) -> str:
+    """What a verdict is called: the BLAKE3 of its envelope, in hex."""
+    return blake3(envelope).hexdigest()
+
+
+def read_again(opened: envelopes.Opened) -> Said:
+    """What a verdict of any age says, its signature checked by the caller. Raises `FilterError`.
+
+    Whether a signer was in use when it was issued is for `envelopes.Opened.check_issued`.
+    """
+    try:
+        fields = _payload(opened.payload)
+        return Said(
+            provider=fields.text("provider"),
+            list=list_ref(fields.object("list"), "id"),
+            issued=fields.number("issued"),
+            entries=tuple(one for item in fields.objects("items", at_most=MAX_ITEMS) for one in _entries(item)),
+        )
+    except StrictJsonError as error:
+        raise FilterError(f"the verdict cannot be read: {error}") from None
+
+
+def _payload(data: bytes) -> Fields:
+    return Fields(parse_object(data, max_bytes=envelopes.MAX_ENVELOPE_BYTES), "verdict")
+
+
+def _entries(item: Fields) -> tuple[Tagged, ...]:
+    return tuple(map(_tagged, item.objects("entries", at_most=MAX_ENTRIES)))
 
 
 def _tagged(fields: Fields) -> Tagged:
@@ -90,13 +137,14 @@ def _tags(fields: Fields) -> Mapping[Algorithm, str]:
     return {Algorithm(name): fields.hex(name, digits=64) for name in fields.names() if name in set(Algorithm)}
 
 
-def open_receipts(trust: Trust, envelope: bytes, provider: str) -> list[Receipt]:
-    """The receipts in a signed acknowledgement. Raises `ServiceUnavailable`."""
+def open_receipts(keys: Sequence[VerdictKey], envelope: bytes, provider: str) -> list[Receipt]:
+    """The receipts in a signed acknowledgement; ``keys`` are those of the lists in force. Raises `ServiceUnavailable`."""
     try:
-        payload = trust.open_envelope(envelope, envelopes.RECEIPTS)
-        fields = Fields(parse_object(payload, max_bytes=envelopes.MAX_ENVELOPE_BYTES), "receipts")
+        opened = envelopes.open_envelope(envelope, envelopes.RECEIPTS, keys)
+        fields = Fields(parse_object(opened.payload, max_bytes=envelopes.MAX_ENVELOPE_BYTES), "receipts")
         if fields.text("provider") != provider:
             raise StrictJsonError("they are for another provider")
+        opened.check_issued(fields.number("issued"))
         return [
             Receipt(one.text("id", max_chars=80), one.number("received"), envelope)
             for one in fields.objects("receipts", at_most=MAX_RECEIPTS)

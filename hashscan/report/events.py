@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Literal, TypeAlias
@@ -22,6 +23,22 @@ from hashscan.report.tally import Tally
 
 Change: TypeAlias = Literal["new", "updated", "unchanged", "removed"]
 """What a sync did to one list on this host."""
+
+TENANTS_TOLD = 10  # in a summary, those with most findings
+How: TypeAlias = Literal["none", "delta", "full"]
+Wait: TypeAlias = Literal["minimum", "jitter", "another"]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a list came here: ``fetched`` bytes; ``fallback`` is why the full filter came although deltas were offered."""
+
+    how: How = "none"
+    fetched: int = 0
+    fallback: str = ""
+
+
+NOTHING_FETCHED = Way()
 
 
 def scan_start(
@@ -43,13 +60,14 @@ def scan_start(
     return Event("scan_start", data)
 
 
-def finding(found: Finding) -> Event:
-    """A confirmed candidate: where, which entry, how well it agrees, and its digests."""
+def finding(found: Finding, tenant: str = "") -> Event:
+    """A confirmed candidate: where, whose, which entry, how well it agrees, and its digests."""
     hashed = found.candidate.hashed
     data: dict[str, Json] = {
         **_named(hashed.entry.place.full),
         "size": hashed.entry.size,
         "uid": hashed.entry.uid,
+        "tenant": printable(tenant),
         "digests": {algorithm.value: digest for algorithm, digest in sorted(hashed.digests.items())},
         "source": found.source.value,
         "list": _list(found.list),
@@ -70,11 +88,12 @@ def pending(candidate: Candidate, reason: str) -> Event:
     return Event("pending", {**_named(place.full), "lists": _lists(candidate.lists), "reason": printable(reason)})
 
 
-def action(result: ActionResult) -> Event:
+def action(result: ActionResult, tenant: str = "") -> Event:
     """What was done about a finding."""
     found = result.finding
     data: dict[str, Json] = {
         **_named(found.candidate.hashed.entry.place.full),
+        "tenant": printable(tenant),
         "action": str(result.action),
         "case_id": result.case_id,
         "list": _list(found.list),
@@ -111,7 +130,9 @@ def summary(tally: Tally, *, complete: bool, seconds: float) -> Event:
         "stopped": tally.stopped,
         "refused": tally.refused,
         "filter_problem": tally.filter_problem,
+        "stale": tally.stale,
         "unsettled_cases": tally.unsettled_cases,
+        "tenants": [{"tenant": printable(name), "findings": n} for name, n in tally.by_tenant.most_common(TENANTS_TOLD)],
         **_counts(tally),
     }
     return Event("summary", data)
@@ -129,11 +150,29 @@ def exit_error(exc: HashscanError) -> Event:
 
 
 def sync(
-    ref: ListRef, change: Change, *, previous: int | None = None, entries: int | None = None, size: int | None = None
+    ref: ListRef, change: Change, *, previous: int | None = None, size: int | None = None, way: Way = NOTHING_FETCHED
 ) -> Event:
-    """What a sync did to one list: the version before (None where there was none), entries, and the filter's size in bytes."""
-    data: dict[str, Json] = {"list": _list(ref), "change": change, "previous": previous, "entries": entries, "size": size}
+    """What a sync did to one list: the version before (None where there was none), the filter's size in bytes, and the way."""
+    data: dict[str, Json] = {
+        "list": _list(ref),
+        "change": change,
+        "previous": previous,
+        "size": size,
+        "how": way.how,
+        "fetched": way.fetched,
+        "fallback": printable(way.fallback),
+    }
     return Event("sync", data)
+
+
+def withdrawn(ref: ListRef, entries: int, new: int, cases: int) -> Event:
+    """A list took entries back: how many in all, how many since the last sync, and how many cases on this host are theirs."""
+    return Event("withdrawn", {"list": _list(ref), "entries": entries, "new": new, "cases": cases})
+
+
+def sync_wait(reason: Wait, seconds: float) -> Event:
+    """A sync by a timer waits (jitter) or is left out (too early after the last one, or another waits already)."""
+    return Event("sync_wait", {"reason": reason, "seconds": round(seconds, 1)})
 
 
 def check(path: bytes, lists: Sequence[ListRef]) -> Event:
@@ -153,6 +192,8 @@ def case(one: Case) -> Event:
         "verdict_id": printable(one.verdict_id),
         "opened": rfc3339(one.opened),
         "reason": printable(one.reason),
+        "tenant": printable(one.tenant),
+        "sealed": one.sealed,
     }
     return Event("case", data)
 

@@ -28,7 +28,8 @@ class Tally:
     """Counts of one run. Sizes in bytes. ``findings`` counts files: `found` is called once a file, with its gravest finding.
 
     ``stopped``: a person, a window or a time budget ended the run, it can be resumed. ``refused``: the service refused us.
-    ``filter_problem``: a filter was missing, too old or not to be trusted, so that a list was not applied. ``unsettled_cases``:
+    ``filter_problem``: a filter was missing, too old or not to be trusted, so that a list was not applied. ``stale``: the lists
+    in force had expired when the run began, and it ran with them. ``unsettled_cases``:
     cases of an earlier run that recovery could not bring to an end, so that a person must look.
     """
 
@@ -46,10 +47,12 @@ class Tally:
     findings: int = 0
     by_grade: Counter[Grade] = field(default_factory=Counter)
     by_act: Counter[Act] = field(default_factory=Counter)
+    by_tenant: Counter[str] = field(default_factory=Counter)
     actions: Counter[Action] = field(default_factory=Counter)
     stopped: bool = False
     refused: bool = False
     filter_problem: bool = False
+    stale: bool = False
     unsettled_cases: int = 0
     at: bytes = b""
 
@@ -66,8 +69,10 @@ class Tally:
         self.candidates += len(sifted.candidates)
         self.at = sifted.at or self.at
 
-    def found(self, finding: Finding) -> None:
-        """Count a file that is a finding."""
+    def found(self, finding: Finding, tenant: str = "") -> None:
+        """Count a file that is a finding, and whose it is where that is known."""
+        if tenant:
+            self.by_tenant[tenant] += 1
         self.findings += 1
         self.by_grade[finding.grade] += 1
         self.by_act[finding.act] += 1

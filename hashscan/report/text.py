@@ -15,8 +15,9 @@ from hashscan.report.tally import INCOMPLETE_REASONS
 
 PROBLEM_LINES = 50  # a tree full of unreadable files must not bury the findings; --verbose names them all
 
-_LOUD = frozenset({"finding", "pending", "action", "exit_error", "check", "case", "status", "recovered", "warning"})
-_NORMAL = _LOUD | {"scan_start", "error", "skipped", "sync"}
+_RESULTS = frozenset({"check", "case", "status"})
+_LOUD = _RESULTS | {"finding", "pending", "action", "exit_error", "recovered", "warning", "withdrawn"}
+_NORMAL = _LOUD | {"scan_start", "error", "skipped", "sync", "sync_wait"}
 
 
 class TextReporter:
@@ -75,4 +76,6 @@ class TextReporter:
             self._console.print(wording.headline(data))
             if data.get("complete") is not True:
                 self._console.print("not everything that was asked for was looked at", style="yellow")
+            if data.get("stale") is True:
+                self._console.print("the hash lists are stale: run 'hashscan sync'", style="yellow")
             self._console.print(summary_table(data))

@@ -77,11 +77,30 @@ def _sync(data: Data) -> list[Text]:
     said = text(data, "change")
     if data.get("previous") is not None:
         said += f" from v{number(data, 'previous')}"
-    if data.get("entries") is not None:
-        said += f", {number(data, 'entries'):,} entries"
     if data.get("size") is not None:
         said += f", {size(number(data, 'size'))}"
-    return _line("list", "bold", f"{list_name(table(data, 'list'))}: {said}")
+    if text(data, "how") in ("delta", "full"):
+        said += f", {size(number(data, 'fetched'))} fetched ({text(data, 'how')})"
+    fallback = text(data, "fallback")
+    return _line("list", "bold", f"{list_name(table(data, 'list'))}: {said}", f"no delta: {fallback}" if fallback else "")
+
+
+def _withdrawn(data: Data) -> list[Text]:
+    entries, new = number(data, "entries"), number(data, "new")
+    said = f"{list_name(table(data, 'list'))}: {entries:,} entries taken back, {new:,} of them now"
+    cases = number(data, "cases")
+    detail = f"{cases:,} of the cases on this host are of these entries: see 'hashscan quarantine list'" if cases else ""
+    return _line("withdrawn", "bold yellow", said, detail)
+
+
+def _sync_wait(data: Data) -> list[Text]:
+    seconds = number(data, "seconds")
+    said = {
+        "minimum": f"not yet: the service asks for {duration(seconds)} more between two syncs",
+        "jitter": f"in {duration(seconds)}, so that not all hosts come at once",
+        "another": "another one waits for its turn already",
+    }
+    return _line("sync", "dim", said.get(text(data, "reason"), text(data, "reason")))
 
 
 def _check(data: Data) -> list[Text]:
@@ -170,6 +189,8 @@ _WORDS: Mapping[str, Callable[[Data], list[Text]]] = {
     "progress": _progress,
     "exit_error": _exit_error,
     "sync": _sync,
+    "sync_wait": _sync_wait,
+    "withdrawn": _withdrawn,
     "check": _check,
     "case": _case,
     "recovered": _recovered,

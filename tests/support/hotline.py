@@ -1,4 +1,4 @@
-"""The other side of the wire, in memory: signs lists, verdicts and receipts as docs/wire.md says. Contents are harmless.
+"""The other side of the wire, in memory: publishes lists, signs verdicts and receipts (docs/wire.md); contents are harmless.
 
 `Hotline` is a `ports.Service` (held to the same contract as ``central.client.HttpService``) and a `ports.Fetcher`.
 """
@@ -9,23 +9,27 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
 
-from hashscan.errors import FilterError
 from hashscan.known import bloom, envelopes, selftest
 from hashscan.known.container import FilterHeader
-from hashscan.known.keys import ProviderKey, token
+from hashscan.known.keys import KeyRing, ProviderKey, token
+from hashscan.known.metadata import TargetFileSpec
+from hashscan.known.proof import VERDICT_KEYS
 from hashscan.known.sizes import encode_sizes
-from hashscan.known.trust import LISTS_NAME, PinnedTrust
+from hashscan.known.trust import TufTrust
 from hashscan.model import Act, Algorithm, Candidate, FileEntry, HashedFile, ListRef, Outcome, Place, Standing
-from hashscan.ports import Question
+from hashscan.ports import LogHead, Question, VerdictKey
+from tests.support.repository import PIECE as _PIECE
+from tests.support.repository import Repository, file_spec
 
 NOW = 1_790_000_000.0
 PROVIDER = "acme"
 LIST = ListRef("police", 7, 1)
-PIECE = 100  # bytes of one piece of a fetched file
+PIECE = _PIECE
 BOTH = (Algorithm.MD5, Algorithm.SHA1)
 
 
@@ -75,11 +79,16 @@ SELF_TEST = Known(selftest.CONTENT, Standing.TEST, Act.REPORT, tuple(Algorithm))
 
 @dataclass
 class Hotline:
-    """Its lists are ``lists``; ``failures`` are raised one a call before anything is answered; ``asked`` records questions."""
+    """Its lists are ``lists``; ``failures`` are raised one a call before anything is answered; ``asked`` records questions.
+
+    ``files`` are served, by name; ``withdrawn`` are entries taken back, by list id; ``extra`` are further targets: name to
+    (bytes, custom). ``signing`` is the verdict key, ``also_signing`` sign beside it (a rotation), ``verdict_keys`` is what it
+    publishes about them. ``repository`` is the signed metadata, with its keys.
+    """
 
     provider: str = PROVIDER
     now: Callable[[], float] = lambda: NOW
-    key: ProviderKey = field(default_factory=lambda: ProviderKey(bytes(range(32))))
+    key: KeyRing = field(default_factory=lambda: KeyRing({1: ProviderKey(bytes(range(32)))}))
     signing: envelopes.SigningKey = field(default_factory=envelopes.SigningKey.generate)
     lists: dict[ListRef, list[Known]] = field(default_factory=lambda: {LIST: [SELF_TEST]})
     sequence: int = 1
@@ -88,15 +97,29 @@ class Hotline:
     asked: list[Question] = field(default_factory=list)
     told: list[Outcome] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+    withdrawn: dict[str, list[Known]] = field(default_factory=dict)
+    extra: dict[str, tuple[bytes, Mapping[str, Any]]] = field(default_factory=dict)
+    also_signing: list[envelopes.SigningKey] = field(default_factory=list)
+    verdict_keys: tuple[VerdictKey, ...] = ()
     verdict_changes: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.repository = Repository(self.now(), self.provider, files=self.files)
+        self.verdict_keys = self.verdict_keys or (VerdictKey(self.signing.public_hex(), 0.0),)
+        self._published = 0
+
     @property
-    def trust(self) -> PinnedTrust:
-        return PinnedTrust(self.signing.public_hex(), self.provider)
+    def root(self) -> bytes:
+        """What agents pin."""
+        return self.repository.roots[0]
+
+    def trust(self, folder: Path) -> TufTrust:
+        """An agent's trust in this hotline, with this hotline's clock."""
+        return TufTrust(self.root, self.provider, folder, clock=self.now)
 
     def seal(self, document: Mapping[str, Any] | bytes, payload_type: str) -> bytes:
         payload = document if isinstance(document, bytes) else json.dumps(document).encode()
-        return self.signing.seal(payload, payload_type)
+        return envelopes.seal(payload, payload_type, [self.signing, *self.also_signing])
 
     # What it publishes.
 
@@ -110,34 +133,51 @@ class Hotline:
         return build_filter(self.key, reference, [one.content for one in entries], algorithms, **changes)
 
     def publish(self, *, issued: float | None = None, lifetime: float = 172_800.0, **changes: Any) -> bytes:
-        """Make the files of all lists and sign the metadata; returns the envelope."""
+        """Make the files of all lists and sign the metadata; returns the proof that an agent keeps of it.
+
+        All roles get the version ``sequence``, which counts up by itself where it was used already. ``changes`` are arguments
+        of `Repository.sign_targets`.
+        """
+        self.repository.files = self.files
+        if self.sequence == self._published:
+            self.sequence += 1
+        self._published = self.sequence
         issued = self.now() if issued is None else issued
-        rows = []
-        for reference in self.lists:
-            data = self.filter(reference)
-            name = f"{reference.id}-{reference.version}-{reference.epoch}.filter"
-            self.files[name] = data
-            rows.append(target_row(reference, data, issued))
-        document = {
-            "provider": self.provider,
-            "sequence": self.sequence,
-            "issued": issued,
-            "expires": issued + lifetime,
-            "lists": rows,
-            **changes,
-        }
-        envelope = self.seal(document, envelopes.LISTS)
-        self.files[LISTS_NAME] = envelope
-        return envelope
+        files = [self._offer(name, data, custom) for name, data, custom in self._targets(issued)]
+        self.repository.sign_targets(self.sequence, files, **changes)
+        self.repository.sign_snapshot(self.sequence, self.sequence)
+        self.repository.sign_timestamp(self.sequence, self.sequence, issued=issued, expires=issued + lifetime)
+        return self.repository.proof(self.sequence)
+
+    def _offer(self, name: str, data: bytes, custom: Mapping[str, Any]) -> TargetFileSpec:
+        self.files[name] = data
+        return file_spec(name, data, custom)
+
+    def _targets(self, created: float) -> Iterator[tuple[str, bytes, Mapping[str, Any]]]:
+        for ref in self.lists:
+            about = {"list": ref.id, "version": ref.version, "epoch": ref.epoch}
+            stem = f"{ref.id}-{ref.version}-{ref.epoch}"
+            yield f"{stem}.filter", self.filter(ref), {"kind": "filter", "created": created, **about}
+            if known := self.withdrawn.get(ref.id):
+                yield f"{stem}.withdrawn", self.withdrawn_file(ref, known), {"kind": "withdrawn", **about}
+        keys = [{"public": one.public, "since": one.since, "until": one.until} for one in self.verdict_keys]
+        yield VERDICT_KEYS, json.dumps({"format": 1, "keys": keys}).encode(), {"kind": "verdict-keys"}
+        for name, (data, custom) in self.extra.items():
+            yield name, data, custom
+
+    def withdrawn_file(self, ref: ListRef, known: Iterable[Known]) -> bytes:
+        key = self.key.filter_key(ref.id, ref.epoch)
+        rows = [
+            {"entry": one.id, "tokens": [token(key, each, raw(each, one.content)) for each in one.algorithms], "at": self.now()}
+            for one in known
+        ]
+        document = {"format": 1, "list": ref.id, "version": ref.version, "epoch": ref.epoch, "withdrawn": rows}
+        return json.dumps(document).encode()
 
     def fetch(self, name: str, *, max_bytes: int) -> Iterator[bytes]:
         self._maybe_fail()
-        if name not in self.files:
-            raise FilterError(f"no {name}")
-        data = self.files[name]
-        if len(data) > max_bytes:
-            raise FilterError("longer than allowed")
-        yield from (data[start : start + PIECE] for start in range(0, len(data), PIECE))
+        self.repository.files = self.files
+        yield from self.repository.fetch(name, max_bytes=max_bytes)
 
     # What it answers.
 
@@ -164,11 +204,12 @@ class Hotline:
         self._maybe_fail()
         return self.seal(self.verdict(question, **self.verdict_changes), envelopes.VERDICT)
 
-    def report_outcomes(self, outcomes: Sequence[Outcome]) -> bytes:
+    def report_outcomes(self, outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
         self._maybe_fail()
         self.told += outcomes
         receipts = [{"id": one.id, "received": self.now()} for one in outcomes]
-        return self.seal({"provider": self.provider, "issued": self.now(), "receipts": receipts}, envelopes.RECEIPTS)
+        log = {} if head is None else {"log": {"lines": head.lines, "hash": head.hash}}
+        return self.seal({"provider": self.provider, "issued": self.now(), "receipts": receipts, **log}, envelopes.RECEIPTS)
 
     def _maybe_fail(self) -> None:
         if self.failures:
@@ -195,7 +236,7 @@ class Hotline:
 
 
 def build_filter(
-    key: ProviderKey,
+    key: ProviderKey | KeyRing,
     reference: ListRef,
     contents: Iterable[bytes],
     algorithms: tuple[Algorithm, ...] = BOTH,
@@ -226,18 +267,6 @@ def build_filter(
     section = encode_sizes(filter_key, sizes) if (sizes := list(sizes)) else b""
     room = capacity or len(tokens)
     return bloom.build(header, filter_key, sorted(tokens), capacity=room, error_rate=error_rate, sizes=section)
-
-
-def target_row(reference: ListRef, data: bytes, created: float = NOW) -> dict[str, Any]:
-    return {
-        "id": reference.id,
-        "version": reference.version,
-        "epoch": reference.epoch,
-        "name": "whatever it says",
-        "length": len(data),
-        "blake3": blake3(data).hexdigest(),
-        "created": created,
-    }
 
 
 def envelope_of(payload: bytes, payload_type: str, signatures: list[dict[str, str]]) -> bytes:

@@ -12,38 +12,40 @@ from hypothesis import strategies as st
 
 from hashscan.errors import FilterError, UsageError
 from hashscan.known import envelopes
+from hashscan.ports import VerdictKey
+from hashscan.strict_json import StrictJsonError
 from tests.support.budget import attempts
 from tests.support.hotline import envelope_of
 
 SIGNING = envelopes.SigningKey.generate()
-KEY = envelopes.public_key(SIGNING.public_hex())
+KEY = VerdictKey(SIGNING.public_hex(), 0.0)
 PAYLOAD = b'{"a": 1}'
 GOOD = SIGNING.seal(PAYLOAD, envelopes.VERDICT)
 
 
 def refused(data: bytes, payload_type: str = envelopes.VERDICT) -> str:
     with pytest.raises(FilterError) as caught:
-        envelopes.open_envelope(data, payload_type, KEY)
+        envelopes.open_envelope(data, payload_type, [KEY])
     return str(caught.value)
 
 
 def test_control_a_good_one_opens() -> None:
-    assert envelopes.open_envelope(GOOD, envelopes.VERDICT, KEY) == PAYLOAD
+    assert envelopes.open_envelope(GOOD, envelopes.VERDICT, [KEY]) == envelopes.Opened(PAYLOAD, (KEY,))
 
 
 def test_a_vector_that_was_signed_elsewhere() -> None:
     """RFC 8032, test 1 (secret 9d61...): the signature of the DSSE encoding, made once."""
-    public = envelopes.public_key("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
-    assert envelopes.open_envelope(VECTOR, envelopes.RECEIPTS, public) == b"{}"
+    public = VerdictKey("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", 0.0)
+    assert envelopes.open_envelope(VECTOR, envelopes.RECEIPTS, [public]).payload == b"{}"
 
 
 VECTOR = (
-    b'{"payload":"e30=","payloadType":"application/vnd.hashscan.receipts+json","signatures":[{"keyid":"has'
-    b'hscan-service-1","sig":"QSaVzTu/Tj3fOzuRj+6q4vaa+951Sy49e+xHzb8dW2HAkJTsQBVNBtwbu9//HPuuELWLXBylCVDHcb6RsTnXAw=="}]}'
+    b'{"payload":"e30=","payloadType":"application/vnd.hashscan.receipts+json","signatures":[{"keyid":"21fe31dfa154a261626bf854046fd227",'
+    b'"sig":"QSaVzTu/Tj3fOzuRj+6q4vaa+951Sy49e+xHzb8dW2HAkJTsQBVNBtwbu9//HPuuELWLXBylCVDHcb6RsTnXAw=="}]}'
 )
 
 
-@pytest.mark.parametrize("kind", [envelopes.LISTS, envelopes.RECEIPTS, "", envelopes.VERDICT + " "])
+@pytest.mark.parametrize("kind", [envelopes.PROVIDER_KEYS, envelopes.RECEIPTS, "", envelopes.VERDICT + " "])
 def test_one_kind_is_not_passed_off_as_another(kind: str) -> None:
     assert "not" in refused(GOOD, kind)
     document = {**json.loads(GOOD), "payloadType": kind}
@@ -60,10 +62,36 @@ def test_no_signature_two_signatures_many_signatures() -> None:
     assert "signature" in refused(envelope_of(PAYLOAD, envelopes.VERDICT, []))
     assert "signature" in refused(envelope_of(PAYLOAD, envelopes.VERDICT, [other]))
     both = envelope_of(PAYLOAD, envelopes.VERDICT, [other, good])
-    assert envelopes.open_envelope(both, envelopes.VERDICT, KEY) == PAYLOAD, "a rotation has two"
+    assert envelopes.open_envelope(both, envelopes.VERDICT, [KEY]).payload == PAYLOAD, "a rotation has two"
     refused(envelope_of(PAYLOAD, envelopes.VERDICT, [good, good]))
     many = [{**other, "keyid": str(number)} for number in range(8)]
     assert "too many" in refused(envelope_of(PAYLOAD, envelopes.VERDICT, [good, *many]))
+
+
+def test_every_key_whose_signature_holds_is_a_signer() -> None:
+    """The first that holds may be out of use: then the word of the others counts."""
+    others = [envelopes.SigningKey.generate() for _ in range(3)]
+    keys = [VerdictKey(one.public_hex(), float(number)) for number, one in enumerate([SIGNING, *others])]
+    sealed = envelopes.seal(PAYLOAD, envelopes.VERDICT, [others[1], SIGNING, others[0]])
+    assert envelopes.open_envelope(sealed, envelopes.VERDICT, keys).signers == tuple(keys[:3])
+    assert envelopes.open_envelope(sealed, envelopes.VERDICT, keys[2:]).signers == (keys[2],)
+    for none in ([], keys[3:]):
+        with pytest.raises(FilterError, match="signature"):
+            envelopes.open_envelope(sealed, envelopes.VERDICT, none)
+
+
+@pytest.mark.parametrize(
+    ("times", "issued", "holds"),
+    [([(5.0, 9.0)], 4.9, False), ([(5.0, 9.0)], 5.0, True), ([(5.0, 9.0)], 9.0, True), ([(5.0, 9.0)], 9.1, False),
+     ([(5.0, None)], 1e12, True), ([(5.0, 9.0), (20.0, None)], 10.0, False), ([(5.0, 9.0), (8.0, None)], 10.0, True)],
+)  # fmt: skip
+def test_a_signer_counts_while_it_is_in_use(times: list[tuple[float, float | None]], issued: float, holds: bool) -> None:
+    opened = envelopes.Opened(PAYLOAD, tuple(VerdictKey(KEY.public, since, until) for since, until in times))
+    if holds:
+        opened.check_issued(issued)
+    else:
+        with pytest.raises(StrictJsonError, match="time of its key"):
+            opened.check_issued(issued)
 
 
 def test_a_signature_over_something_else() -> None:
@@ -138,20 +166,17 @@ def test_a_pinned_key_that_is_no_point_verifies_nothing() -> None:
     """And the small-order points, for which signatures without a secret exist in careless libraries."""
     for point in ("00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ff" * 32):
         for signature in (bytes(64), b"\1" + bytes(63), bytes.fromhex(point) + bytes(32)):
-            forged = envelope_of(
-                PAYLOAD, envelopes.VERDICT, [{"keyid": KEY.keyid, "sig": base64.b64encode(signature).decode()}]
-            )
-            with pytest.raises(FilterError):
-                envelopes.open_envelope(forged, envelopes.VERDICT, envelopes.public_key(SIGNING.public_hex()))
-            if point in ("00" * 32, "ff" * 32):
+            for public in (KEY.public, *([point] if point in ("00" * 32, "ff" * 32) else [])):
+                signed = {"keyid": envelopes.key_id(public), "sig": base64.b64encode(signature).decode()}
+                forged = envelope_of(PAYLOAD, envelopes.VERDICT, [signed])
                 with pytest.raises(FilterError):
-                    envelopes.open_envelope(forged, envelopes.VERDICT, envelopes.public_key(point))
+                    envelopes.open_envelope(forged, envelopes.VERDICT, [VerdictKey(public, 0.0)])
 
 
 def test_a_private_key_round_trips_and_is_not_shown() -> None:
     again = envelopes.SigningKey.from_pem(SIGNING.to_pem())
     assert again.public_hex() == SIGNING.public_hex()
-    assert envelopes.open_envelope(again.seal(b"x", "t"), "t", KEY) == b"x"
+    assert envelopes.open_envelope(again.seal(b"x", "t"), "t", [KEY]).payload == b"x"
     assert SIGNING.to_pem().splitlines()[1].decode() not in repr(SIGNING)
     for data in (b"", b"x", SIGNING.to_pem()[:40], SIGNING.to_pem().replace(b"PRIVATE", b"PUBLIC")):
         with pytest.raises(UsageError):

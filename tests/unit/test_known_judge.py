@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashscan.known.exact import ExactSieve
-from hashscan.known.judge import Answer, grade, judge, judge_local
+from hashscan.known.judge import Answer, grade, judge, judge_local, settles
 from hashscan.known.keys import token
 from hashscan.model import (
     Act,
@@ -171,6 +171,47 @@ def test_md5_is_enough_holds_for_its_own_list_only() -> None:
     found = judge(CANDIDATE, [Answer(verdict(entry, reference=a), 0, KEY), Answer(verdict(entry, reference=b), 0, KEY, True)])
     assert found is not None
     assert (found.list, found.grade, found.act) == (b, Grade.MATCH, Act.QUARANTINE)
+
+
+def test_a_report_only_list_never_moves_and_does_not_hold_back_another() -> None:
+    """Police list may quarantine, hotline list reports."""
+    police, hotline = ListRef("police", 1, 1), ListRef("hotline", 1, 1)
+    entry = tagged(STRONG)
+    reported = Answer(verdict(entry, reference=hotline), 0, KEY, report_only=True)
+    alone = judge(CANDIDATE, [reported])
+    assert alone is not None
+    assert (alone.act, alone.grade, alone.standing) == (Act.REPORT, Grade.MATCH, Standing.ACTIVE)
+    assert "hotline" in alone.reason
+    assert "report_only" in alone.reason
+    together = judge(CANDIDATE, [reported, Answer(verdict(entry, reference=police), 0, KEY)])
+    assert together is not None
+    assert (together.list, together.act) == (police, Act.QUARANTINE)
+
+
+def test_a_withdrawn_entry_never_moves_whatever_the_verdict_says() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def withdrawn(list_id: str, entry: str) -> bool:
+        asked.append((list_id, entry))
+        return (list_id, entry) == ("police", "gone")
+
+    for entry, act in (("gone", Act.REPORT), ("stays", Act.QUARANTINE)):
+        found = judge(CANDIDATE, [Answer(verdict(tagged(STRONG, entry=entry)), 0, KEY, withdrawn=withdrawn)])
+        assert found is not None
+        assert (found.act, "withdrawn" in found.reason) == (act, act is Act.REPORT)
+    assert asked == [("police", "gone"), ("police", "stays")]
+    other = verdict(tagged(STRONG, entry="gone"), reference=ListRef("hotline", 1, 1))
+    elsewhere = judge(CANDIDATE, [Answer(other, 0, KEY, withdrawn=withdrawn)])
+    assert elsewhere is not None
+    assert elsewhere.act is Act.QUARANTINE, "an authority withdraws its own entries"
+
+
+def test_only_a_quarantine_settles_what_another_list_did_not_answer() -> None:
+    table = [(act, missing, not missing or act is Act.QUARANTINE) for act in (None, *Act) for missing in ("", "busy")]
+    assert [settles(judged(tagged(STRONG, act=act)) if act else None, missing) for act, missing, _ in table] == [
+        enough for _, _, enough in table
+    ]
+    assert [enough for *_, enough in table].count(False) == 2
 
 
 ENTRIES = st.builds(

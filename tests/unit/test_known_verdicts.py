@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from hashscan.errors import ServiceUnavailable
+from hashscan.errors import FilterError, ServiceUnavailable
 from hashscan.known import envelopes
-from hashscan.known.verdicts import MAX_AGE, MAX_AHEAD, MAX_TTL, Asked, open_receipts, open_verdict
+from hashscan.known.verdicts import MAX_AGE, MAX_AHEAD, MAX_TTL, Asked, open_receipts, open_verdict, read_again
 from hashscan.model import Act, Algorithm, Receipt, Standing, Tagged, Verdict
-from hashscan.ports import Question
+from hashscan.ports import Question, VerdictKey
 from tests.support.hotline import LIST, NOW, PROVIDER, Hotline, Known
 
 HOTLINE = Hotline(lists={LIST: [Known(b"harmless")]})
@@ -29,7 +29,7 @@ ITEMS: list[dict[str, Any]] = [{"i": 0, "entries": []}, {"i": 1, "entries": [ENT
 
 
 def opened(document: dict[str, Any] | bytes, kind: str = envelopes.VERDICT, hotline: Hotline = HOTLINE) -> Verdict:
-    return open_verdict(HOTLINE.trust, hotline.seal(document, kind), ASKED)
+    return open_verdict(HOTLINE.verdict_keys, hotline.seal(document, kind), ASKED)
 
 
 def good(**changes: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def with_entry(**changes: Any) -> dict[str, Any]:
 
 def test_control_what_was_signed_is_what_is_read() -> None:
     envelope = HOTLINE.seal(good(), envelopes.VERDICT)
-    verdict = open_verdict(HOTLINE.trust, envelope, ASKED)
+    verdict = open_verdict(HOTLINE.verdict_keys, envelope, ASKED)
     tags = {Algorithm.MD5: TAG, Algorithm.SHA1: TAG}
     tagged = Tagged("e_1", tags, 8, Standing.ACTIVE, "A", 2, Act.QUARANTINE)
     assert verdict == Verdict(blake3(envelope).hexdigest(), PROVIDER, LIST, NOW, 3600.0, ((), (tagged,)), envelope)
@@ -125,13 +125,13 @@ def test_a_payload_that_is_not_ours(payload: bytes) -> None:
 def test_an_envelope_that_is_none_is_refused_quickly(data: bytes) -> None:
     started = time.monotonic()
     with pytest.raises(ServiceUnavailable):
-        open_verdict(HOTLINE.trust, data, ASKED)
+        open_verdict(HOTLINE.verdict_keys, data, ASKED)
     assert time.monotonic() - started < 1
 
 
 def test_another_key_another_kind() -> None:
     assert "trusted" in refused(good(), hotline=Hotline())
-    assert "trusted" in refused(good(), envelopes.LISTS)
+    assert "trusted" in refused(good(), envelopes.PROVIDER_KEYS)
     assert "trusted" in refused(good(), envelopes.RECEIPTS)
 
 
@@ -139,14 +139,71 @@ def test_a_replayed_verdict_answers_another_question() -> None:
     envelope = HOTLINE.seal(good(), envelopes.VERDICT)
     again = Asked(Question(LIST, "m" * 43, QUESTION.items), PROVIDER, NOW)
     with pytest.raises(ServiceUnavailable, match="nonce"):
-        open_verdict(HOTLINE.trust, envelope, again)
+        open_verdict(HOTLINE.verdict_keys, envelope, again)
+
+
+# The time of a key.
+
+OLD, NEW = envelopes.SigningKey.generate(), envelopes.SigningKey.generate()
+UNTIL, SINCE = NOW - 100.0, NOW - 200.0
+"""The old key is used until the former, the new one from the latter on: for a hundred seconds both sign."""
+
+OFFERED = (VerdictKey(OLD.public_hex(), 0.0, UNTIL), VerdictKey(NEW.public_hex(), SINCE))
+
+
+def sealed_by(signing: list[envelopes.SigningKey], issued: float, kind: str = envelopes.VERDICT) -> bytes:
+    document = good(issued=issued) if kind == envelopes.VERDICT else {"provider": PROVIDER, "issued": issued, "receipts": []}
+    return envelopes.seal(json.dumps(document).encode(), kind, signing)
+
+
+def why_not(envelope: bytes, kind: str, keys: tuple[VerdictKey, ...] = OFFERED) -> str:
+    try:
+        open_verdict(keys, envelope, ASKED) if kind == envelopes.VERDICT else open_receipts(keys, envelope, PROVIDER)
+    except ServiceUnavailable as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("kind", [envelopes.VERDICT, envelopes.RECEIPTS])
+@pytest.mark.parametrize(
+    ("signing", "issued", "refused_for"),
+    [
+        ([OLD], UNTIL, ""), ([OLD], UNTIL + 1, "time of its key"), ([OLD], NOW, "time of its key"), ([NEW], SINCE, ""),
+        ([NEW], SINCE - 1, "time of its key"), ([NEW], NOW, ""), ([OLD, NEW], SINCE - 1, ""), ([OLD, NEW], SINCE, ""),
+        ([OLD, NEW], NOW, ""), ([HOTLINE.signing], NOW, "signature"), ([], NOW, "signature"),
+    ],
+)  # fmt: skip
+def test_a_signature_counts_in_the_time_of_its_key(
+    kind: str, signing: list[envelopes.SigningKey], issued: float, refused_for: str
+) -> None:
+    why = why_not(sealed_by(signing, issued, kind), kind)
+    assert refused_for in why
+    assert bool(why) == bool(refused_for)
+
+
+def test_an_agent_that_knows_only_one_key_of_a_rotation() -> None:
+    both, kind = sealed_by([OLD, NEW], SINCE + 1), envelopes.VERDICT
+    assert [why_not(both, kind, (one,)) for one in OFFERED] == ["", ""]
+    assert "time" in why_not(sealed_by([OLD, NEW], NOW), kind, OFFERED[:1]), "the key that it knows was out of use"
+    assert "signature" in why_not(both, kind, ())
+
+
+def test_what_was_said_is_read_again_at_any_age_and_permits_nothing() -> None:
+    envelope = HOTLINE.seal(good(issued=5.0, nonce="x"), envelopes.VERDICT)
+    said = read_again(envelopes.open_envelope(envelope, envelopes.VERDICT, HOTLINE.verdict_keys))
+    assert (said.provider, said.list, said.issued, [one.entry for one in said.entries]) == (PROVIDER, LIST, 5.0, ["e_1"])
+    assert not hasattr(said, "answers"), "nothing that `judge` could take"
+    for wrong in (good(items=[{"i": 0, "entries": [{**ENTRY, "act": "delete"}]}]), good(issued="x"), good(list=None)):
+        opened_again = envelopes.open_envelope(HOTLINE.seal(wrong, envelopes.VERDICT), envelopes.VERDICT, HOTLINE.verdict_keys)
+        with pytest.raises(FilterError):
+            read_again(opened_again)
 
 
 # Receipts.
 
 
 def receipts(document: dict[str, Any], provider: str = PROVIDER) -> list[Receipt]:
-    return open_receipts(HOTLINE.trust, HOTLINE.seal(document, envelopes.RECEIPTS), provider)
+    return open_receipts(HOTLINE.verdict_keys, HOTLINE.seal(document, envelopes.RECEIPTS), provider)
 
 
 def test_receipts_are_read() -> None:
@@ -158,7 +215,8 @@ def test_receipts_are_read() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"provider": "b"}, {"provider": None}, {"receipts": None}, {"receipts": [1]}, {"receipts": [{"id": "o"}]},
+    [{"provider": "b"}, {"provider": None}, {"issued": None}, {"issued": "x"},
+     {"receipts": None}, {"receipts": [1]}, {"receipts": [{"id": "o"}]},
      {"receipts": [{"id": "o", "received": "x"}]}, {"receipts": [{"id": "o", "received": 1}] * 101},
      {"receipts": [{"id": "x" * 81, "received": 1}]}],
     ids=lambda changes: repr(changes)[:60],
@@ -172,4 +230,4 @@ def test_receipts_of_another_kind_or_key() -> None:
     document = {"provider": PROVIDER, "issued": NOW, "receipts": []}
     for envelope in (HOTLINE.seal(document, envelopes.VERDICT), Hotline().seal(document, envelopes.RECEIPTS), b"", b"<html>"):
         with pytest.raises(ServiceUnavailable):
-            open_receipts(HOTLINE.trust, envelope, PROVIDER)
+            open_receipts(HOTLINE.verdict_keys, envelope, PROVIDER)
