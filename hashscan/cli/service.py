@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from hashscan.cli import service_keys, service_providers
+from hashscan.cli.service_admin import admin as _admin
+from hashscan.cli.service_admin import duration
 from hashscan.errors import ExitCode, UsageError
 from hashscan.model import Act, Algorithm
 
-_PHASES = ("trial", "regular", "suspended")
-
-
-def _admin() -> Any:
-    """The functions behind the commands. Imported here because FastAPI and SQLAlchemy are an extra. Raises `UsageError`."""
-    missing = [name for name in ("fastapi", "sqlalchemy", "uvicorn", "cryptography") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f"the service needs {', '.join(missing)}", hint="pip install 'hashscan[service]'")
-    from hashscan.service import admin  # noqa: PLC0415 - an extra
-
-    return admin
+_PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group(name="service")
@@ -40,14 +32,26 @@ def command(ctx: click.Context, data: Path) -> None:
     ctx.obj = data
 
 
+command.add_command(service_keys.group)
+command.add_command(service_providers.group)
+
+
 @command.command()
 @click.option("--name", default="hashscan service", show_default=True, help="What people call this service.")
+@click.option(
+    "--root-keys",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Make one root key in this folder and sign the first root with it: for trying things out.",
+)
 @click.pass_obj
-def init(data: Path, name: str) -> int:
-    """Make a new service: folder, database and signing key."""
-    made = _admin().init(data, name=name)
+def init(data: Path, name: str, root_keys: Path | None) -> int:
+    """Make a new service: folder, database and online keys."""
+    made = _admin().init(data, name=name, root_keys=Path(os.path.abspath(root_keys)) if root_keys else None)
     click.echo(f"made the service {made.name!r} in {made.data}")
-    click.echo(f"its public key, which agents pin: {made.public_key}")
+    if made.root_version:
+        click.echo(f"its root key is in {root_keys}: take it off this machine")
+    else:
+        click.echo("next: the key ceremony, 'hashscan service keys init'; agents believe nothing before")
     return ExitCode.OK
 
 
@@ -97,38 +101,18 @@ def _column(text: str) -> tuple[str, str]:
     return field.lower(), name
 
 
-@command.group()
-def provider() -> None:
-    """The companies that the service admits."""
+@command.group(name="known-good")
+def known_good() -> None:
+    """Digests of harmless files that no list may hold."""
 
 
-@provider.command()
-@click.argument("name")
-@click.option("--url", required=True, help="Where agents reach this service, https://...")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the enrolment files.")
-@click.option(
-    "--phase", type=click.Choice(_PHASES[:2]), default="trial", show_default=True, help="In trial, every answer says report."
-)
+@known_good.command(name="import")
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
-def add(data: Path, name: str, url: str, out: Path, phase: str) -> int:
-    """Admit the provider NAME and write what its agents need, once, into a folder."""
-    admin = _admin()
-    made = admin.add_provider(data, name, phase=admin.Phase(phase), url=url, out=Path(os.path.abspath(out)))
-    click.echo(f"admitted {made.provider} in phase {made.phase}; hand over {made.folder} on a safe way:")
-    for path in made.files:
-        click.echo(f"  {path.name}")
-    return ExitCode.OK
-
-
-@provider.command()
-@click.argument("name")
-@click.argument("phase", type=click.Choice(_PHASES))
-@click.pass_obj
-def phase(data: Path, name: str, phase: str) -> int:
-    """Put the provider NAME into another phase; it counts from the next request on."""
-    admin = _admin()
-    admin.set_phase(data, name, admin.Phase(phase))
-    click.echo(f"{name} is in phase {phase}")
+def import_known_good(data: Path, source: Path) -> int:
+    """Import SOURCE, a plain list of digests: imports refuse them from now on, publications and answers leave them out."""
+    report = _admin().import_known_good(data, source)
+    click.echo(f"{report.read} digests read; the known-good list has {report.total} now")
     return ExitCode.OK
 
 
@@ -143,21 +127,83 @@ def publish(data: Path, list_id: str | None, error_rate: float) -> int:
     for one in _admin().publish(data, list_id=list_id, error_rate=error_rate):
         click.echo(
             f"{one.provider}: {one.list.id} version {one.list.version}, {one.entries} entries, {one.tokens} tokens, "
-            f"{one.length} bytes, {one.seconds:.1f} s"
+            f"{one.length} bytes, {_delta(one)}{one.seconds:.1f} s"
         )
+        if one.left_out.count:
+            more = ", ..." if one.left_out.count > len(one.left_out.named) else ""
+            named = f"{', '.join(one.left_out.named)}{more}"
+            click.echo(f"{one.list.id}: left out {one.left_out.count} entries that are known-good: {named}", err=True)
+    return ExitCode.OK
+
+
+def _delta(one: Any) -> str:
+    withdrawn = f"{one.withdrawn} withdrawn, " if one.withdrawn else ""
+    return withdrawn if one.delta is None else f"{withdrawn}delta {one.delta} bytes, "
+
+
+@command.command()
+@click.option("--wait", required=True, help="Least time between two syncs of an agent, like 1h.")
+@click.option("--jitter", required=True, help="Most time that an agent adds to it, like 30m.")
+@click.pass_obj
+def pace(data: Path, wait: str, jitter: str) -> int:
+    """Say how often agents may come for new lists; they learn of it with their next sync."""
+    _admin().set_pace(data, wait=int(duration(wait, "--wait")), jitter=int(duration(jitter, "--jitter")))
+    click.echo(f"agents wait {wait} between syncs, and up to {jitter} more")
     return ExitCode.OK
 
 
 @command.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; TLS is the reverse proxy's work.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True, help="0 picks a free one.")
+@click.argument("name")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.pass_obj
-def serve(data: Path, host: str, port: int) -> int:
+def export(data: Path, name: str, directory: Path) -> int:
+    """Copy all that is in force for the provider NAME into DIRECTORY, for hosts without a network."""
+    files = _admin().export(data, name, Path(os.path.abspath(directory)))
+    click.echo(f"{len(files)} files for 'hashscan sync --from {directory}'; the lists in them last 48 hours")
+    return ExitCode.OK
+
+
+@command.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def trace(data: Path, file: Path) -> int:
+    """Tell whose filter FILE is, from its bits. Exit code 0: found, 10: it is nobody's."""
+    found = _admin().trace(data, file)
+    if found.claims is not None:
+        said = found.claims
+        click.echo(f"it says of itself: provider {said.provider!a}, list {said.list.id}, epoch {said.list.epoch}")
+    for one in found.matches:
+        click.echo(f"FOUND provider {one.provider}, list {one.list}, epoch {one.epoch} (chance 1 in 10^{one.digits:.0f})")
+    if found.same is not None:
+        same = found.same
+        click.echo(f"FOUND the very file {same.name} of {same.provider}: list {same.list} version {same.version}")
+    elif found.matches:
+        click.echo("no file that was published has these bytes: the version is not known")
+    if not found.matches and found.same is None:
+        why = f"none of {found.tried} keys of this service made it" if found.is_filter else "it holds no filter"
+        click.echo(f"not found: {why}")
+        return ExitCode.FINDINGS
+    return ExitCode.OK
+
+
+@command.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True, help="0 picks a free one.")
+@click.option("--tls-cert", type=_PEM, help="Certificate chain (PEM), for small set-ups; else TLS is a reverse proxy's work.")
+@click.option("--tls-key", type=_PEM, help="Its private key (PEM).")
+@click.option("--tls-client-ca", type=_PEM, help="Agents must show a certificate of this authority (PEM).")
+@click.pass_obj
+def serve(data: Path, /, host: str, port: int, **files: Path | None) -> int:
     """Answer agents until SIGTERM or SIGINT."""
     _admin()
+    from hashscan.service.run import Tls  # noqa: PLC0415 - an extra
     from hashscan.service.run import serve as run  # noqa: PLC0415 - an extra
 
-    run(data, host=host, port=port, ready=lambda url: click.echo(f"answering on {url}", err=True))
+    cert, key, client_ca = files["tls_cert"], files["tls_key"], files["tls_client_ca"]
+    if (cert is None) != (key is None) or (client_ca and not cert):
+        raise UsageError("TLS needs --tls-cert and --tls-key")
+    tls = Tls(cert, key, client_ca) if cert and key else None
+    run(data, host=host, port=port, tls=tls, ready=lambda url: click.echo(f"answering on {url}", err=True))
     return ExitCode.OK
 
 

@@ -2,13 +2,18 @@
 
 ::
 
-    admin                 what an operator does     run, embedded    the process that answers agents
-      importing           a list comes in           app, openapi     the HTTP door (docs/wire.md)
-        rows merging entries                          access         who asks
-      enrolment           a provider is admitted      parsing        what is asked
-      publishing          filters go out              listing confirming receiving    what is answered
-      standings counting  second thoughts, numbers    schemas        what the document says
-    tables store names    the database and its folder
+    admin                        what an operator does     run, embedded    the process that answers agents
+      importing                  a list comes in           app, openapi     the HTTP door (docs/wire.md)
+        rows merging entries                                 serving access   who asks
+        guard                    what no list may hold       enrol_routes     agents come in
+      enrolment agents           a provider is admitted        enrolling
+      publishing                 filters go out              parsing          what is asked
+        building withdrawals     one file each               confirming receiving   what is answered
+        repository in_force      signed metadata, files      schemas          what the document says
+      ceremony root_keys keys    who signs
+      tracing                    whose filter is this?
+      standings counting         second thoughts, numbers
+    tables store names private_files    the database and its folder
 
 FastAPI, SQLAlchemy and uvicorn live here and nowhere else (extra `service`). A digest never leaves this room: filters hold
 tokens, answers hold tags, and neither messages nor logs name one.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import secrets
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from hashscan.known.keys import ProviderKey
+from hashscan.known.keys import KeyRing, ProviderKey
 from hashscan.service.store import Store
-from hashscan.service.tables import Phase, Provider
+from hashscan.service.tables import ApiKey, Phase, Provider, ProviderKeyRow
 
 _BEARER = re.compile(r"bearer +(hsk_[A-Za-z0-9_-]{43})", re.IGNORECASE)
 
@@ -33,12 +33,9 @@ class Caller:
     id: int
     name: str
     phase: Phase
-    key: ProviderKey = field(repr=False)
-
-
-def new_api_key() -> str:
-    """``hsk_`` and 32 random bytes as 43 base64url characters."""
-    return "hsk_" + secrets.token_urlsafe(32)
+    api_key_id: int
+    epoch: int
+    key: KeyRing = field(repr=False)
 
 
 def api_key_hash(api_key: str) -> bytes:
@@ -53,9 +50,20 @@ def authenticate(store: Store, authorization: str | None) -> Caller:
         raise NotServed(401, "unauthorized", "an API key is needed: Authorization: Bearer hsk_...")
     wanted = api_key_hash(match[1])
     with store.reading() as session:
-        found = session.scalar(select(Provider).where(Provider.api_key_sha256 == wanted))
-    if found is None or not hmac.compare_digest(found.api_key_sha256, wanted):
-        raise NotServed(401, "unauthorized", "this API key is not known here")
-    if found.phase == Phase.SUSPENDED:
-        raise NotServed(403, "suspended", "this provider is suspended; ask the operator of the service")
-    return Caller(found.id, found.name, Phase(found.phase), ProviderKey(found.provider_key))
+        row = session.execute(
+            select(ApiKey, Provider).join(Provider, Provider.id == ApiKey.provider_id).where(ApiKey.sha256 == wanted)
+        ).first()
+        if row is None or not hmac.compare_digest(row[0].sha256, wanted):
+            raise NotServed(401, "unauthorized", "this API key is not known here")
+        key, provider = row
+        if key.revoked is not None:
+            raise NotServed(401, "unauthorized", "this API key was revoked; ask the operator of the service")
+        if provider.phase == Phase.SUSPENDED:
+            raise NotServed(403, "suspended", "this provider is suspended; ask the operator of the service")
+        return Caller(provider.id, provider.name, Phase(provider.phase), key.id, provider.epoch, key_ring(session, provider.id))
+
+
+def key_ring(session: Session, provider_id: int) -> KeyRing:
+    """The keys of a provider that were not revoked."""
+    query = select(ProviderKeyRow).where(ProviderKeyRow.provider_id == provider_id, ProviderKeyRow.revoked.is_(None))
+    return KeyRing({row.since: ProviderKey(row.raw) for row in session.scalars(query)})

@@ -15,34 +15,50 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from hashscan.atomic import make_private_directory, write_bytes
-from hashscan.errors import UsageError
-from hashscan.known.envelopes import SigningKey
+from hashscan.atomic import make_private_directory
+from hashscan.errors import HashscanError, UsageError
 from hashscan.model import Standing
-from hashscan.service import counting, enrolment, importing, publishing, standings
+from hashscan.service import agents as agents_of
+from hashscan.service import ceremony, counting, enrolment, exporting, guard, importing, keys, publishing, standings, tracing
+from hashscan.service.agents import AgentKey, OpenCode, Revoked
 from hashscan.service.counting import ServiceStats
-from hashscan.service.enrolment import Enrolment
+from hashscan.service.enrolment import Enrolment, Rotated
+from hashscan.service.guard import KnownGoodReport
 from hashscan.service.importing import ImportReport, ImportRequest
 from hashscan.service.names import check_text
 from hashscan.service.publishing import Published
 from hashscan.service.standings import StandingChange
 from hashscan.service.store import IMPORT_CACHE_KIB, SERVER_CACHE_KIB, Folder, connect, database_errors, open_store
 from hashscan.service.tables import SCHEMA_VERSION, Base, Phase, Provider, ServiceRow
+from hashscan.service.tracing import Trace
 
 BUSY_SECONDS = 30.0  # an operator's command waits that long for another writer
+MAX_PACE = 86_400  # seconds: agents cap it there
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """Who can ask in the name of a provider, and who still may become able to."""
+
+    keys: tuple[AgentKey, ...]
+    codes: tuple[OpenCode, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceInfo:
-    """A service that was made: its folder, name, and the public key that agents pin (64 hex digits)."""
+    """A service that was made: its folder, its name, and the version of its root (0: it has none yet)."""
 
     data: Path
     name: str
-    public_key: str
+    root_version: int
 
 
-def init(data: Path, *, name: str) -> ServiceInfo:
-    """Make a service in ``data``, a folder that is not there yet or empty. Raises `UsageError`."""
+def init(data: Path, *, name: str, root_keys: Path | None = None) -> ServiceInfo:
+    """Make a service in ``data``, a folder that is not there yet or empty. Raises `UsageError`.
+
+    With ``root_keys`` one root key is made in that folder and root version 1 signed with it: for demos, tests, and hotlines
+    that move the key away at once. Without, there is no root until a key ceremony (``service keys init``).
+    """
     check_text(name, "service name", 256)
     folder = Folder(data)
     try:
@@ -54,15 +70,13 @@ def init(data: Path, *, name: str) -> ServiceInfo:
     except OSError as error:
         raise UsageError(f"cannot make {data}: {error.strerror}") from None
     try:
-        return _fill(folder, name)
+        return _fill(folder, name, root_keys)
     except BaseException:
         _remove_partial(data, fresh=fresh)
         raise
 
 
-def _fill(folder: Folder, name: str) -> ServiceInfo:
-    key = SigningKey.generate()
-    write_bytes(folder.signing_key, key.to_pem(), mode=0o600)
+def _fill(folder: Folder, name: str, root_keys: Path | None) -> ServiceInfo:
     # Made before SQLite opens it, because SQLite would make it 0644; its log files take the mode over.
     os.close(os.open(folder.database, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     store = connect(folder, cache_kib=SERVER_CACHE_KIB, busy_seconds=BUSY_SECONDS)
@@ -73,17 +87,22 @@ def _fill(folder: Folder, name: str) -> ServiceInfo:
                 Base.metadata.create_all(session.connection())
                 session.connection().exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
                 session.add(ServiceRow(name=name, created=time.time()))
+            keys.make_online_keys(store)
+            root = ceremony.init_single(store, root_keys).version if root_keys is not None else 0
     finally:
         store.close()
-    return ServiceInfo(folder.data, name, key.public_hex())
+    return ServiceInfo(folder.data, name, root)
 
 
 def _remove_partial(data: Path, *, fresh: bool) -> None:
     """Take back a service that could not be made: the folder was empty, so all in it is ours."""
     for path in data.iterdir():
-        path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     if fresh:
-        shutil.rmtree(data)
+        data.rmdir()
 
 
 def import_list(data: Path, request: ImportRequest, *, progress: Callable[[int], None] | None = None) -> ImportReport:
@@ -92,10 +111,62 @@ def import_list(data: Path, request: ImportRequest, *, progress: Callable[[int],
         return importing.import_list(store, request, progress)
 
 
-def add_provider(data: Path, name: str, *, phase: Phase, url: str, out: Path) -> Enrolment:
-    """Admit a provider and write the files for its agents into ``out``."""
+def import_known_good(data: Path, source: Path) -> KnownGoodReport:
+    """Add digests that no list may hold. See `guard.import_known_good`."""
+    with open_store(data, cache_kib=IMPORT_CACHE_KIB, busy_seconds=BUSY_SECONDS) as store:
+        return guard.import_known_good(store, source)
+
+
+def add_provider(data: Path, name: str, *, phase: Phase, url: str | None = None, out: Path | None = None) -> Enrolment:
+    """Admit a provider, and with ``out`` write the files for one of its agents into that folder."""
     with open_store(data, busy_seconds=BUSY_SECONDS) as store:
         return enrolment.add_provider(store, name, phase=phase, url=url, out=out)
+
+
+def new_code(data: Path, name: str, *, valid: float) -> str:
+    """A code that enrols one agent of a provider within ``valid`` seconds; it is shown once."""
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
+        return enrolment.new_code(store, name, valid=valid)
+
+
+def rotate_provider_key(data: Path, name: str, *, revoke_old: bool = False) -> Rotated:
+    """A new K_provider from the next publication on. See `enrolment.rotate_provider_key`."""
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
+        return enrolment.rotate_provider_key(store, name, revoke_old=revoke_old)
+
+
+def revoke_api_key(data: Path, name: str, what: str) -> Revoked:
+    """End an API key (by its id) with all that came from it, or an open code (by its 16 hex digits)."""
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
+        return agents_of.revoke(store, name, what)
+
+
+def agents(data: Path, name: str) -> Agents:
+    """The API keys of a provider, and its codes that can still be used."""
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
+        return Agents(agents_of.agents(store, name), agents_of.codes(store, name))
+
+
+def set_pace(data: Path, *, wait: int, jitter: int) -> None:
+    """The least seconds between two syncs of an agent, and the most that it adds; agents learn of it with their next sync."""
+    for seconds, what in ((wait, "wait"), (jitter, "jitter")):
+        if not 0 <= seconds <= MAX_PACE:
+            raise UsageError(f"a {what} is from 0 to {MAX_PACE} seconds")
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store, store.writing() as session:
+        row = session.scalars(select(ServiceRow)).one()
+        row.wait, row.jitter = wait, jitter
+
+
+def export(data: Path, name: str, out: Path) -> tuple[Path, ...]:
+    """What is in force for a provider as files in ``out``, for hosts without a network. See `exporting.export`."""
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
+        return exporting.export(store, name, out)
+
+
+def trace(data: Path, file: Path) -> Trace:
+    """Whose filter ``file`` is, told from its bits. See `tracing.trace`."""
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
+        return tracing.trace(store, file)
 
 
 def set_phase(data: Path, name: str, phase: Phase) -> None:
@@ -108,9 +179,13 @@ def set_phase(data: Path, name: str, phase: Phase) -> None:
 
 
 def publish(data: Path, *, list_id: str | None = None, error_rate: float = 1e-6) -> list[Published]:
-    """A new version of one list (None: of all) for every provider that is not suspended."""
+    """A new version of one list (None: of all) for every provider that is not suspended. See `publishing.publish`."""
     with open_store(data, busy_seconds=BUSY_SECONDS) as store:
-        return publishing.publish(store, list_id, error_rate=error_rate)
+        try:
+            return publishing.publish(store, list_id, error_rate=error_rate)
+        except OSError as error:
+            hint = "what was in force stays; is the disk full?"
+            raise HashscanError(f"cannot write what is published in {data}: {error.strerror}", hint=hint) from None
 
 
 def withdraw(data: Path, list_id: str, entry: str, reason: str) -> StandingChange:

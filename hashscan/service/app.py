@@ -4,29 +4,27 @@ Order of a request: who asks (401, 403), how long is the body (413), what does i
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from fastapi.security import HTTPBearer
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hashscan import __version__
 from hashscan.known import envelopes
-from hashscan.known.envelopes import SigningKey
-from hashscan.service import confirming, listing, parsing, receiving, schemas
-from hashscan.service.access import Caller, NotServed, authenticate
-from hashscan.service.store import Store, checked_store, is_busy
-from hashscan.service.tables import ServiceRow
+from hashscan.service import confirming, enrol_routes, parsing, receiving, repository, schemas
+from hashscan.service.access import NotServed
+from hashscan.service.keys import OnlineKeys
+from hashscan.service.serving import Authenticated, Served, bearer, body_up_to, served
+from hashscan.service.store import checked_store, is_busy
+from hashscan.service.tables import Role, ServiceRow
 from hashscan.strict_json import StrictJsonError
 
 BUSY_SECONDS = 5.0  # a request waits that long for a writer
@@ -42,49 +40,10 @@ _SECURITY_HEADERS = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What requests need: the database, the signing key, the time in seconds since 1970."""
+ConfirmBody = Annotated[bytes, Depends(body_up_to(parsing.MAX_CONFIRM_BYTES))]
+OutcomesBody = Annotated[bytes, Depends(body_up_to(parsing.MAX_OUTCOMES_BYTES))]
 
-    store: Store
-    key: SigningKey
-    now: Callable[[], float]
-
-
-def served(request: Request) -> Served:
-    """The `Served` of the app that got this request."""
-    found = request.app.state.served
-    assert isinstance(found, Served)  # noqa: S101 - for the type checker; create_app sets it
-    return found
-
-
-def _authenticated(request: Request) -> Caller:
-    return authenticate(served(request).store, request.headers.get("authorization"))
-
-
-Authenticated = Annotated[Caller, Depends(_authenticated)]
-
-
-def _body_up_to(limit: int) -> Callable[[Request, Caller], Awaitable[bytes]]:
-    async def read(request: Request, _: Authenticated) -> bytes:
-        body = bytearray()
-        try:
-            async for piece in request.stream():
-                body += piece
-                if len(body) > limit:
-                    raise NotServed(413, "too_large", f"a request to this address has at most {limit} bytes")
-        except ClientDisconnect:
-            raise NotServed(400, "disconnected", "the request ended early") from None
-        return bytes(body)
-
-    return read
-
-
-ConfirmBody = Annotated[bytes, Depends(_body_up_to(parsing.MAX_CONFIRM_BYTES))]
-OutcomesBody = Annotated[bytes, Depends(_body_up_to(parsing.MAX_OUTCOMES_BYTES))]
-
-_bearer = HTTPBearer(auto_error=False, scheme_name="api key", description="The provider's API key, hsk_...")
-_agents = APIRouter(prefix="/v1", dependencies=[Security(_bearer)])
+_agents = APIRouter(prefix="/v1", dependencies=[bearer])
 _people = APIRouter()
 
 
@@ -117,36 +76,29 @@ def confirm(request: Request, caller: Authenticated, body: ConfirmBody) -> Respo
 )
 def report_outcomes(request: Request, caller: Authenticated, body: OutcomesBody) -> Response:
     """Each outcome is counted once, by its id, however often it is sent."""
-    outcomes = parsing.parse_outcomes(body)
+    outcomes, head = parsing.parse_outcomes(body)
     service = served(request)
     with service.store.writing() as session:
-        payload = receiving.receive(session, caller, outcomes, service.now())
+        payload = receiving.receive(session, caller, outcomes, service.now(), head)
     return _sealed(service, payload, envelopes.RECEIPTS)
-
-
-@_agents.get(
-    f"/files/{listing.LISTS_NAME}",
-    operation_id="lists",
-    summary="The lists in force for this provider",
-    response_class=Response,
-    responses=schemas.answers("A DSSE envelope over the lists", schemas.ENVELOPE, 404),
-)
-def lists(request: Request, caller: Authenticated) -> Response:
-    """Signed anew when it is an hour old or something was published."""
-    service = served(request)
-    return Response(listing.signed_lists(service.store, service.key, caller, service.now), media_type="application/json")
 
 
 @_agents.get(
     "/files/{name}",
     operation_id="file",
-    summary="A filter that was published to this provider",
-    response_class=FileResponse,
-    responses=schemas.answers("The filter file", schemas.BINARY, 404, 422),
+    summary="A file of this provider's repository: metadata, filters, deltas, withdrawn tokens",
+    response_class=Response,
+    responses=schemas.answers("The file", schemas.FILE, 404, 422),
 )
 def published_file(request: Request, caller: Authenticated, name: str) -> Response:
-    """The newest two versions of each list are kept."""
-    return FileResponse(listing.filter_path(served(request).store, caller, name), media_type="application/octet-stream")
+    """``timestamp.json`` is signed anew when it is an hour old or something has changed."""
+    service = served(request)
+    if name == repository.TIMESTAMP:
+        found: Path | bytes = repository.timestamp(service.store, service.keys, caller, service.now)
+    else:
+        found = repository.served_file(service.store, caller, name)
+    media_type = "application/json" if name.endswith(".json") else "application/octet-stream"
+    return Response(found, media_type=media_type) if isinstance(found, bytes) else FileResponse(found, media_type=media_type)
 
 
 @_people.get("/health", operation_id="health", summary="Whether the process answers", responses=schemas.STATUS)
@@ -166,17 +118,19 @@ def ready(request: Request) -> dict[str, str]:
 
 
 def _sealed(service: Served, payload: bytes, payload_type: str) -> Response:
-    return Response(service.key.seal(payload, payload_type), media_type="application/json")
+    envelope = envelopes.seal(payload, payload_type, service.keys.signing(Role.VERDICT))
+    return Response(envelope, media_type="application/json")
 
 
 def create_app(data: Path, *, now: Callable[[], float] = time.time, busy_seconds: float = BUSY_SECONDS) -> FastAPI:
     """The service in ``data`` as an ASGI app; the database is closed when its lifespan ends.
 
-    Raises `UsageError` where there is no service or its key is missing.
+    Raises `UsageError` where there is no service, or a key that it signs answers with is missing.
     """
     store = checked_store(data, busy_seconds=busy_seconds)
     try:
-        state = Served(store, store.signing_key(), now)
+        state = Served(store, OnlineKeys.open(store, now=now), now)
+        state.keys.signing(Role.VERDICT)
     except BaseException:
         store.close()
         raise
@@ -198,6 +152,7 @@ def new_app() -> FastAPI:
         redirect_slashes=False,
     )
     app.include_router(_agents)
+    app.include_router(enrol_routes.router)
     app.include_router(_people)
     app.add_middleware(_SecurityHeaders)
     app.add_exception_handler(NotServed, _on_not_served)

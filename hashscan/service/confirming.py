@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from hashscan.known.keys import token
 from hashscan.model import Act, Algorithm
+from hashscan.service import guard
 from hashscan.service.access import Caller, NotServed
 from hashscan.service.parsing import Asked, Item
 from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList, Phase, Publication
@@ -22,8 +23,13 @@ MAX_PAYLOAD_BYTES = 3_000_000  # base64 makes four thirds of it, agents accept 4
 
 
 def answer(session: Session, caller: Caller, asked: Asked, issued: float) -> bytes:
-    """The payload of the verdict. Raises `NotServed`: 409 (not a list of this provider), 413 (more than an answer holds)."""
+    """The payload of the verdict. Raises `NotServed`: 409 (not a list of this provider), 413 (more than an answer holds).
+
+    Every epoch is answered whose key was not revoked: a host that has not synced since the last change still asks.
+    """
     list_id = _published_list(session, caller, asked)
+    if not caller.key.has(asked.list.epoch):  # revoking a key revokes all older ones
+        raise NotServed(409, "epoch_revoked", "the provider key of this epoch was revoked; sync first")
     entries = _entries(session, list_id, asked.items)
     key = caller.key.confirm_key(asked.list.id, asked.list.epoch)
     payload = {
@@ -64,7 +70,7 @@ Found = Mapping[tuple[Algorithm, int], Sequence[Entry]]
 
 
 def _entries(session: Session, list_id: int, items: Sequence[Item]) -> Found:
-    """All entries of the list that any prefix of the question names: one query an algorithm."""
+    """All entries of the list that any prefix of the question names: one query an algorithm. The known-good are left out."""
     found: defaultdict[tuple[Algorithm, int], list[Entry]] = defaultdict(list)
     for algorithm, (_, column) in DIGEST_COLUMNS.items():
         wanted = sorted({item.prefixes[algorithm] for item in items if algorithm in item.prefixes})
@@ -72,7 +78,8 @@ def _entries(session: Session, list_id: int, items: Sequence[Item]) -> Found:
             query = select(Entry).where(Entry.list_id == list_id, column.in_(wanted)).order_by(Entry.id)
             for entry in session.scalars(query):
                 found[algorithm, getattr(entry, f"{algorithm}_p")].append(entry)
-    return found
+    innocent = guard.innocent(session, list({one.id: one for some in found.values() for one in some}.values()))
+    return {key: [one for one in some if one.id not in innocent] for key, some in found.items()}
 
 
 def pick(item: Item, found: Found) -> list[Entry]:

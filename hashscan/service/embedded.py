@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,16 +31,17 @@ class EmbeddedService:
 
 
 @contextmanager
-def start_embedded(data: Path) -> Iterator[EmbeddedService]:
+def start_embedded(data: Path, *, tls: Sequence[Path] = ()) -> Iterator[EmbeddedService]:
     """Serve ``data`` on 127.0.0.1 for the time of the block.
 
-    Raises `HashscanError`, in the child's words, where it does not start.
+    With ``tls``, PEM files of a certificate chain and its key, and of the authority of agents' certificates where they must
+    show one, it is served over TLS. Raises `HashscanError`, in the child's words, where it does not start.
     """
     package_root = str(Path(__file__).resolve().parents[2])
     python_path = os.pathsep.join(part for part in (package_root, os.environ.get("PYTHONPATH")) if part)
     with tempfile.TemporaryFile() as complaints:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hashscan.service.run", str(data)],
+            [sys.executable, "-P", "-m", "hashscan.service.run", str(data), *map(str, tls)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,

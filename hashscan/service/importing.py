@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 
 from hashscan.errors import UsageError
 from hashscan.known.hash_list import BadLine
-from hashscan.service import merging
+from hashscan.service import guard, merging
 from hashscan.service.entries import Index, ensure_list, insert_entries, update_entries
-from hashscan.service.merging import Fate, Row
+from hashscan.service.merging import Fate, Known, Row
 from hashscan.service.names import check_name, check_text
 from hashscan.service.rows import Shape, read_rows
 from hashscan.service.store import Store
@@ -149,13 +149,14 @@ class _Run:
         if self._bad:
             return  # the import has failed; the rest is read for its line numbers only
         index = Index(connection, self.list_id, [row for _, row in chunk])
+        good = guard.known_good(connection, (pair for _, row in chunk for pair in row.digests.items()))
         for number, row in chunk:
-            self._decide(number, row, index)
+            self._decide(number, row, merging.decide(row, index.sharing(row), good), index)
         insert_entries(connection, self.list_id, index.new, self._now)
         update_entries(connection, [known for known in index.old if known.touched], self._now, f"import from {self._source}")
 
-    def _decide(self, number: int, row: Row, index: Index) -> None:
-        fate, known = merging.decide(row, index.sharing(row))
+    def _decide(self, number: int, row: Row, decided: tuple[Fate, Known | None], index: Index) -> None:
+        fate, known = decided
         if fate in merging.REFUSALS:
             self._refuse(fate.value, Note(number, merging.REFUSALS[fate]))
         elif known is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,18 +49,24 @@ class Fate(enum.StrEnum):
     TRIVIAL = "trivial"
     SELF_TEST = "self_test"
     WITHDRAWN = "withdrawn"
+    KNOWN_GOOD = "known_good"
 
 
 REFUSALS = {
     Fate.TRIVIAL: "the digest of an empty or trivial file: it would match everywhere",
     Fate.SELF_TEST: "the digest of the self-test file, which every list holds anyway",
     Fate.WITHDRAWN: "the entry was withdrawn here; an import does not bring it back",
+    Fate.KNOWN_GOOD: "a digest on this service's known-good list: a file that is harmless and common",
 }
 CONFLICT_NOTE = "shares a digest with another entry and disagrees in another digest or the size: kept as an entry of its own"
 
 
-def decide(row: Row, sharing: Iterable[Known]) -> tuple[Fate, Known | None]:
+def decide(
+    row: Row, sharing: Iterable[Known], good: AbstractSet[tuple[Algorithm, bytes]] = frozenset()
+) -> tuple[Fate, Known | None]:
     """The fate of ``row`` given all entries of the list that share a digest with it; for MERGE also the entry.
+
+    ``good`` are the known-good digests among those of the import.
 
     Of several that agree it is the one that has most digests in common, then the oldest. The others stay as they are: agents
     may hold cases by their ids.
@@ -68,6 +75,8 @@ def decide(row: Row, sharing: Iterable[Known]) -> tuple[Fate, Known | None]:
         return Fate.TRIVIAL, None
     if not _SELF_TEST.isdisjoint(row.digests.items()):
         return Fate.SELF_TEST, None
+    if not good.isdisjoint(row.digests.items()):
+        return Fate.KNOWN_GOOD, None
     best: Known | None = None
     best_rank = (0, 0)
     any_sharing = False

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hashscan.model import Action, Algorithm, ListRef, Outcome
+from hashscan.ports import LogHead
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 MAX_CONFIRM_BYTES = 64 * 1024
@@ -71,13 +72,16 @@ def _item(fields: Fields) -> Item:
     return Item(fields.integer("i", high=MAX_I), known)
 
 
-def parse_outcomes(body: bytes) -> tuple[Outcome, ...]:
-    """The outcomes in the body of ``POST /v1/outcomes``. Raises `StrictJsonError`."""
+def parse_outcomes(body: bytes) -> tuple[tuple[Outcome, ...], LogHead | None]:
+    """The outcomes in the body of ``POST /v1/outcomes``, and the head of the agent's log. Raises `StrictJsonError`."""
     fields = Fields(parse_object(body, max_bytes=MAX_OUTCOMES_BYTES), "request")
     outcomes = tuple(_outcome(one) for one in fields.objects("outcomes", at_most=MAX_OUTCOMES))
     if not outcomes:
         raise StrictJsonError("request: 'outcomes' is empty")
-    return outcomes
+    if fields.is_null("log"):
+        return outcomes, None
+    log = fields.object("log")
+    return outcomes, LogHead(log.integer("lines", high=2**53), log.hex("hash", digits=64))
 
 
 def _outcome(fields: Fields) -> Outcome:

@@ -9,15 +9,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashscan.model import Outcome
+from hashscan.ports import LogHead
 from hashscan.service.access import Caller
-from hashscan.service.tables import Entry, OutcomeRow
+from hashscan.service.tables import ApiKey, Entry, OutcomeRow
 
 
-def receive(session: Session, caller: Caller, outcomes: Sequence[Outcome], now: float) -> bytes:
+def receive(session: Session, caller: Caller, outcomes: Sequence[Outcome], now: float, head: LogHead | None = None) -> bytes:
     """Store what is new and return the payload of the receipts: of what is not new, the time it was first received.
 
     An entry that is not known here (any more: a database restored from a backup) is no reason to refuse: the agent would
-    send its outcomes again for ever.
+    send its outcomes again for ever. The head of the agent's log is kept and signed with the receipts: a log that lost its end
+    can then be told.
     """
     received = _known(session, caller, outcomes)
     entry_ids = _entry_ids(session, outcomes)
@@ -26,7 +28,12 @@ def receive(session: Session, caller: Caller, outcomes: Sequence[Outcome], now: 
             received[outcome.id] = now
             session.add(_row(caller, outcome, entry_ids.get(outcome.entry), now))
     receipts = [{"id": one, "received": received[one]} for one in dict.fromkeys(outcome.id for outcome in outcomes)]
-    return json.dumps({"provider": caller.name, "issued": now, "receipts": receipts}, separators=(",", ":")).encode()
+    told: dict[str, object] = {"provider": caller.name, "issued": now, "receipts": receipts}
+    if head is not None:
+        told["log"] = {"lines": head.lines, "hash": head.hash}
+        key = session.get_one(ApiKey, caller.api_key_id)
+        key.log_lines, key.log_hash = head.lines, head.hash
+    return json.dumps(told, separators=(",", ":")).encode()
 
 
 def _known(session: Session, caller: Caller, outcomes: Sequence[Outcome]) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""The process that answers agents: uvicorn around the app. TLS and slow clients are the reverse proxy's work.
+"""The process that answers agents: uvicorn around the app. Slow clients are the reverse proxy's work, and so is TLS mostly.
 
-``python -m hashscan.service.run DATA`` serves on a free loopback port, writes one line ``ready URL`` to stdout, and ends when
-its stdin does: that is how `embedded` starts it, and why no such process outlives its parent.
+``python -m hashscan.service.run DATA [CERT KEY [CLIENT-CA]]`` serves on a free loopback port, writes one line ``ready URL`` to
+stdout, and ends when its stdin does: that is how `embedded` starts it, and why no such process outlives its parent.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from hashscan.errors import HashscanError, UsageError
 from hashscan.service.app import create_app
@@ -24,6 +27,25 @@ SHUTDOWN_SECONDS = 10  # for requests that are under way
 MAX_REQUESTS_AT_ONCE = 200  # more are answered 503
 IDLE_SECONDS = 15  # keep-alive
 _BACKLOG = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: the certificate chain, its private key, and where agents must show a certificate the authority of theirs."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def check(self) -> None:
+        """Raises `UsageError` where uvicorn could not use them."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.cert, self.key, password=lambda: "")  # never ask on the terminal
+            if self.client_ca is not None:
+                context.load_verify_locations(self.client_ca)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise UsageError(f"cannot use {self.cert} and {self.key} for TLS: {error}") from None
 
 
 class _Server(uvicorn.Server):
@@ -48,19 +70,35 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(data: Path, *, host: str, port: int, ready: Callable[[str], None] | None = None, follow: int | None = None) -> None:
+def serve(
+    data: Path,
+    *,
+    host: str,
+    port: int,
+    tls: Tls | None = None,
+    ready: Callable[[str], None] | None = None,
+    follow: int | None = None,
+) -> None:
     """Answer agents until SIGTERM or SIGINT (or until ``follow`` is at its end), then finish what is under way and return.
 
     Port 0 picks a free one; ``ready`` is called with the URL once connections are accepted. Raises `UsageError` (no service in
-    ``data``, the address cannot be used). Main thread only, because of the signals.
+    ``data``, the address or the certificate cannot be used). Main thread only, because of the signals.
     """
+    if tls is not None:
+        tls.check()
     app = create_app(data)
     try:
         listener = _listen(host, port)
     except BaseException:
         app.state.served.store.close()
         raise
-    url = _url(host, listener.getsockname()[1])
+    url = _url("https" if tls else "http", host, listener.getsockname()[1])
+    server = _Server(_config(app, tls), lambda: ready(url) if ready is not None else None, follow)
+    with _quiet_signals(), listener:
+        server.run(sockets=[listener])
+
+
+def _config(app: FastAPI, tls: Tls | None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -72,9 +110,11 @@ def serve(data: Path, *, host: str, port: int, ready: Callable[[str], None] | No
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = _Server(config, lambda: ready(url) if ready is not None else None, follow)
-    with _quiet_signals(), listener:
-        server.run(sockets=[listener])
+    if tls is not None:
+        config.ssl_certfile, config.ssl_keyfile = str(tls.cert), str(tls.key)
+        if tls.client_ca is not None:
+            config.ssl_ca_certs, config.ssl_cert_reqs = str(tls.client_ca), ssl.CERT_REQUIRED
+    return config
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -92,8 +132,8 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 @contextmanager
@@ -118,11 +158,12 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"ready {url}\n")
         sys.stdout.flush()
 
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m hashscan.service.run DATA\n")
+    if len(arguments) not in (1, 3, 4):
+        sys.stderr.write("usage: python -m hashscan.service.run DATA [CERT KEY [CLIENT-CA]]\n")
         return 2
+    data, *files = map(Path, arguments)
     try:
-        serve(Path(arguments[0]), host="127.0.0.1", port=0, ready=ready, follow=sys.stdin.fileno())
+        serve(data, host="127.0.0.1", port=0, tls=Tls(*files) if files else None, ready=ready, follow=sys.stdin.fileno())
     except HashscanError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)

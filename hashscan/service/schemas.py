@@ -37,15 +37,19 @@ ENVELOPE: Schema = {
         )
     }
 }
-BINARY: Schema = {"application/octet-stream": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}}
+FILE: Schema = {
+    "application/json": {"schema": {"type": "object"}},
+    "application/octet-stream": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}},
+}
 
 ERROR: Schema = _object({"error": _object({"code": {"type": "string"}, "message": {"type": "string"}})})
 
 _MEANING = {
-    401: "Unknown API key",
+    401: "Unknown API key, or unknown enrolment code",
     403: "The provider is suspended",
     404: "Nothing is published under this name",
-    409: "This version of this list was not published to this provider",
+    409: "It does not fit what the service knows: the version of the list, the epoch, the API key",
+    410: "The enrolment code was used, has expired or was ended",
     413: "The request, or its answer, would be too long",
     422: "The request is not what docs/wire.md says",
     503: "The database is busy; Retry-After says how many seconds to wait",
@@ -69,6 +73,11 @@ def errors(*statuses: int) -> dict[int | str, Schema]:
 def answers(description: str, content: Schema, *statuses: int) -> dict[int | str, Schema]:
     """The good answer, these errors, and those that every request of an agent can get."""
     return {200: {"description": description, "content": content}} | errors(401, 403, *statuses, 503)
+
+
+def added(description: str, *statuses: int) -> dict[int | str, Schema]:
+    """The same for an answer with status 201 and nothing to tell."""
+    return {201: {"description": description, "content": DONE}} | errors(401, 403, *statuses, 503)
 
 
 def _request(schema: Schema, *parameters: Schema) -> Schema:
@@ -122,8 +131,10 @@ OUTCOMES_SCHEMA = _object(
                     "acted_at": {"type": "number", "minimum": 0},
                 }
             ),
-        }
-    }
+        },
+        "log": _object({"lines": {"type": "integer", "minimum": 0}, "hash": _HEX64}),
+    },
+    "log",
 )
 CONFIRM_REQUEST = _request(
     CONFIRM_SCHEMA,
@@ -136,6 +147,41 @@ CONFIRM_REQUEST = _request(
     },
 )
 OUTCOMES_REQUEST = _request(OUTCOMES_SCHEMA)
+
+_LABEL: Schema = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
+_NONCE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}
+_BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
+
+ENROL_REQUEST = _request(
+    _object(
+        {
+            "code_id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+            "nonce": _NONCE,
+            "api_key_sha256": _HEX64,
+            "label": _LABEL,
+            "proof": _HEX64,
+        }
+    )
+)
+HANDOVER: Schema = {
+    "application/json": {"schema": _object({"provider": _text(64), "keys": _BASE64, "root": _BASE64, "mac": _HEX64})}
+}
+API_KEY_REQUEST = _request(_object({"api_key_sha256": _HEX64, "label": _LABEL}))
+RETIRE_REQUEST = _request(_object({"api_key_sha256": _HEX64}))
+DONE_BODY = b'{"done":true}'
+DONE: Schema = {"application/json": {"schema": _object({"done": {"type": "boolean"}})}}
+PROVIDER_KEYS_REQUEST: Schema = {
+    "parameters": [
+        {"name": "nonce", "in": "query", "required": True, "description": "43 random characters", "schema": _NONCE},
+        {
+            "name": "have",
+            "in": "query",
+            "required": True,
+            "description": "Since which epoch the agent has its newest key; the answer is readable with that one only",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+    ]
+}
 
 
 def document(openapi: Mapping[str, Any]) -> str:

@@ -4,15 +4,14 @@
 
     DATA/                  0700
       service.sqlite3      0600, write-ahead log
-      signing-key.pem      0600, Ed25519, signs every answer
-      published/PROVIDER/  0700, one filter file a list and version
+      keys/                0700, ROLE-KEYID.pem of mode 0600: the online keys
+      roots/               0700, N.root.json: every root that was installed
+      published/PROVIDER/  0700, filters, deltas, withdrawn tokens, N.targets.json, N.snapshot.json
       publish.lock
 """
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +23,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hashscan.errors import HashscanError, LockedError, UsageError
-from hashscan.known.envelopes import SigningKey
+from hashscan.service.private_files import refuse_readable
 from hashscan.service.tables import SCHEMA_VERSION, ServiceRow
 
 SERVER_CACHE_KIB = 16 * 1024  # of each connection
 IMPORT_CACHE_KIB = 256 * 1024  # the five indexes of 1.4 M entries fit: their pages are touched at random
-_MAX_KEY_BYTES = 65_536
 _BEGIN = "hashscan_begin"
+_WAIT = "hashscan_wait"
 
 
 class Folder:
@@ -39,11 +38,12 @@ class Folder:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.database = data / "service.sqlite3"
-        self.signing_key = data / "signing-key.pem"
+        self.keys = data / "keys"
+        self.roots = data / "roots"
         self.publish_lock = data / "publish.lock"
 
     def published(self, provider: str) -> Path:
-        """The folder of the filters of one provider."""
+        """The folder of the files of one provider."""
         return self.data / "published" / provider
 
 
@@ -54,6 +54,7 @@ class Store:
         self.folder = folder
         self._engine = engine
         self._writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._hasty_writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _WAIT: False})
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -62,15 +63,14 @@ class Store:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """A session that holds the write lock from its start; commits when the block ends well, else changes nothing."""
-        with Session(self._writer) as session, session.begin():
+    def writing(self, *, wait: bool = True) -> Iterator[Session]:
+        """A session that holds the write lock from its start; commits when the block ends well, else changes nothing.
+
+        Without ``wait`` another writer makes it fail at once (`is_busy`).
+        """
+        with Session(self._writer if wait else self._hasty_writer) as session, session.begin():
             session.connection()  # a session begins with its first statement otherwise
             yield session
-
-    def signing_key(self) -> SigningKey:
-        """The key that signs answers. Raises `UsageError` where it is missing, damaged or readable by others."""
-        return SigningKey.from_pem(_read_private(self.folder.signing_key))
 
     def use_write_ahead_log(self) -> None:
         """Once, when the database is made: readers and one writer then do not wait for each other."""
@@ -117,7 +117,10 @@ def connect(folder: Folder, *, cache_kib: int, busy_seconds: float) -> Store:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if words := connection.get_execution_options().get(_BEGIN, "BEGIN"):
+        options = connection.get_execution_options()
+        if words := options.get(_BEGIN, "BEGIN"):
+            patience = busy_seconds if options.get(_WAIT, True) else 0.0
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * patience)}").close()  # connections are used again
             connection.exec_driver_sql(words)
 
     return Store(folder, engine)
@@ -139,7 +142,7 @@ def checked_store(data: Path, *, cache_kib: int = SERVER_CACHE_KIB, busy_seconds
     folder = Folder(data)
     if not folder.database.is_file():
         raise UsageError(f"there is no service in {data}", hint="make one with 'hashscan service init'")
-    _refuse_readable(folder.database)
+    refuse_readable(folder.database)
     store = connect(folder, cache_kib=cache_kib, busy_seconds=busy_seconds)
     try:
         with database_errors(data), store.reading() as session:
@@ -169,18 +172,3 @@ def is_busy(error: OperationalError) -> bool:
     """Whether another process holds the database: wait, nothing is wrong."""
     code = getattr(error.orig, "sqlite_errorcode", 0)
     return code & 0xFF in (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED and their extended codes
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        _refuse_readable(path)
-        with path.open("rb") as stream:
-            return stream.read(_MAX_KEY_BYTES)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", hint="restore it from its backup") from None
-
-
-def _refuse_readable(path: Path) -> None:
-    mode = stat.S_IMODE(os.stat(path).st_mode)
-    if mode & 0o077:
-        raise UsageError(f"{path} has mode {mode:04o}: others may read it", hint=f"chmod 600 {path}")

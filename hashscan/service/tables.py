@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from hashscan.model import Algorithm
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Phase(enum.StrEnum):
@@ -23,30 +23,120 @@ class Phase(enum.StrEnum):
     SUSPENDED = "suspended"
 
 
+class Role(enum.StrEnum):
+    """What an online key signs: the roles of The Update Framework, or verdicts and receipts."""
+
+    TARGETS = "targets"
+    SNAPSHOT = "snapshot"
+    TIMESTAMP = "timestamp"
+    VERDICT = "verdict"
+
+
 class Base(DeclarativeBase):
     """The registry of all tables."""
 
 
 class ServiceRow(Base):
-    """The service itself: one row."""
+    """The service itself: one row. ``wait``: least seconds between two syncs of an agent, ``jitter``: most added to it."""
 
     __tablename__ = "service"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(256))
     created: Mapped[float]
+    wait: Mapped[int] = mapped_column(default=3600)
+    jitter: Mapped[int] = mapped_column(default=1800)
 
 
 class Provider(Base):
-    """A company. The API key is stored as its SHA-256 only; the provider key must be here, all tokens are made with it."""
+    """A company. ``epoch`` is that of its next publications; see `ProviderKeyRow`, `ApiKey`."""
 
     __tablename__ = "provider"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     phase: Mapped[str] = mapped_column(String(16))
-    api_key_sha256: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
-    provider_key: Mapped[bytes] = mapped_column(LargeBinary(32))
     epoch: Mapped[int]
     created: Mapped[float]
+
+
+class ProviderKeyRow(Base):
+    """K_provider since an epoch; it must be here, all tokens are made with it. Under a revoked one nothing is answered."""
+
+    __tablename__ = "provider_key"
+    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"), primary_key=True)
+    since: Mapped[int] = mapped_column(primary_key=True)
+    raw: Mapped[bytes] = mapped_column(LargeBinary(32))
+    created: Mapped[float]
+    revoked: Mapped[float | None]
+
+
+class ApiKey(Base):
+    """An API key of one agent, stored as its SHA-256 only. ``label`` is what people call the agent.
+
+    ``log_*`` is the head of its vault's log, as last told.
+    ``added_by`` is the key that asked for this one: where the older was stolen, the thief has perhaps made the younger one.
+    """
+
+    __tablename__ = "api_key"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"), index=True)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    label: Mapped[str] = mapped_column(String(64))
+    created: Mapped[float]
+    used_day: Mapped[int | None]
+    revoked: Mapped[float | None]
+    log_lines: Mapped[int | None]
+    log_hash: Mapped[str | None] = mapped_column(String(64))
+    added_by: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))
+
+
+class EnrolmentCode(Base):
+    """A single-use code: ``public_id`` names it, ``secret`` proves it. ``api_key_id`` is the key that it was used for.
+
+    ``secret`` is empty once nobody may use the code any more; ``failures`` counts wrong proofs; ``root_sha256`` is that of the
+    root that it pins.
+    """
+
+    __tablename__ = "enrolment_code"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"))
+    public_id: Mapped[str] = mapped_column(String(32), unique=True)
+    secret: Mapped[bytes] = mapped_column(LargeBinary(32))
+    root_sha256: Mapped[str] = mapped_column(String(64))
+    failures: Mapped[int] = mapped_column(default=0)
+    created: Mapped[float]
+    expires: Mapped[float]
+    used: Mapped[float | None]
+    api_key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))
+
+
+class OnlineKey(Base):
+    """A key that this service signs with; the private half is in the folder of keys. ``role``: see `Role`."""
+
+    __tablename__ = "online_key"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    public: Mapped[str] = mapped_column(String(64), unique=True)
+    since: Mapped[float]
+    until: Mapped[float | None]
+
+
+class Repository(Base):
+    """The metadata last signed for a provider: versions never fall; ``content`` is a digest of what the targets say.
+
+    ``timestamp`` and ``verdict_keys`` are the two files whose names stay the same: here they change in one step.
+    """
+
+    __tablename__ = "repository"
+    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"), primary_key=True)
+    timestamp_version: Mapped[int]
+    snapshot_version: Mapped[int]
+    targets_version: Mapped[int]
+    root_version: Mapped[int]
+    issued: Mapped[float]
+    targets_issued: Mapped[float]
+    content: Mapped[str] = mapped_column(String(64))
+    timestamp: Mapped[bytes]
+    verdict_keys: Mapped[bytes]
 
 
 class HashList(Base):
@@ -90,6 +180,16 @@ class Entry(Base):
     )
 
 
+class KnownGood(Base):
+    """A digest of a harmless file that the operator has imported: no list may hold it. ``p`` as in `Entry`."""
+
+    __tablename__ = "known_good"
+    algorithm: Mapped[str] = mapped_column(String(8), primary_key=True)
+    p: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's way; the key is the index
+
+
 class History(Base):
     """What happened to an entry after it was added."""
 
@@ -126,22 +226,23 @@ class Publication(Base):
     epoch: Mapped[int]
     file_name: Mapped[str] = mapped_column(String(128))
     length: Mapped[int]
-    blake3: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64))
     created: Mapped[float]
     entries: Mapped[int]
     tokens: Mapped[int]
     __table_args__ = (UniqueConstraint("provider_id", "list_id", "version"),)
 
 
-class SignedLists(Base):
-    """The last ``lists.json`` signed for a provider; ``sequence`` counts every signing and never falls."""
+class SideFile(Base):
+    """A file published beside a filter: a delta from version ``old``, or the withdrawn tokens (``old`` 0)."""
 
-    __tablename__ = "signed_lists"
-    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"), primary_key=True)
-    sequence: Mapped[int]
-    issued: Mapped[float]
-    lists: Mapped[str]
-    envelope: Mapped[bytes]
+    __tablename__ = "side_file"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    publication_id: Mapped[int] = mapped_column(ForeignKey("publication.id"), index=True)
+    old: Mapped[int]
+    file_name: Mapped[str] = mapped_column(String(128))
+    length: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
 
 
 class OutcomeRow(Base):

@@ -11,13 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from hashscan.errors import HashscanError, UsageError
-from hashscan.known import envelopes, selftest
-from hashscan.known.envelopes import SigningKey
+from hashscan.known import selftest
 from hashscan.model import Algorithm, Standing
 from hashscan.service import admin
 from hashscan.service.store import open_store
-from hashscan.service.tables import Entry, History, Phase, Provider
-from tests.support.service import LIST, asking, enrol, load, make, md5, question, sha1
+from hashscan.service.tables import Entry, History, Phase, Provider, Role
+from tests.support.service import LIST, Clock, asking, enrol, load, make, md5, question, sha1
 
 
 def mode(path: Path) -> int:
@@ -32,7 +31,7 @@ def test_a_service_is_made_once_and_privately(tmp_path: Path) -> None:
         load(data, sha1("a"))
         admin.publish(data)
         with asking(data, agent) as client:  # while the log files of the database are there
-            client.get("/v1/files/lists.json")
+            client.get("/v1/files/timestamp.json")
             paths = [data, *data.rglob("*"), *agent.folder.iterdir(), agent.folder]
             assert any(path.name.endswith("-wal") for path in paths)
             for path in paths:
@@ -42,8 +41,6 @@ def test_a_service_is_made_once_and_privately(tmp_path: Path) -> None:
     assert len(paths) >= 12
     with pytest.raises(UsageError, match="not empty"):
         admin.init(data, name="again")
-    with open_store(data) as store:
-        assert len(store.signing_key().public_hex()) == 64
 
 
 def test_an_empty_folder_that_others_could_read_is_closed(tmp_path: Path) -> None:
@@ -51,7 +48,7 @@ def test_an_empty_folder_that_others_could_read_is_closed(tmp_path: Path) -> Non
     data.mkdir(mode=0o755)
     info = admin.init(data, name="Hotline")
     assert mode(data) == 0o700
-    assert info.public_key == SigningKey.from_pem((data / "signing-key.pem").read_bytes()).public_hex()
+    assert (info.data, info.root_version) == (data, 0)
     assert admin.stats(data).name == "Hotline"
 
 
@@ -72,23 +69,60 @@ def test_a_database_of_another_schema_is_refused(tmp_path: Path) -> None:
         admin.stats(data)
 
 
-@pytest.mark.parametrize("name", ["service.sqlite3", "signing-key.pem"])
-def test_secrets_that_others_can_read_are_refused(tmp_path: Path, name: str) -> None:
+def test_a_database_that_others_can_read_is_refused(tmp_path: Path) -> None:
     data = make(tmp_path)
-    (data / name).chmod(0o644)
+    (data / "service.sqlite3").chmod(0o644)
     with pytest.raises(UsageError, match="others may read"):
         enrol(data)
 
 
-def test_a_missing_or_damaged_key_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", list(Role))
+def test_a_key_that_is_missing_damaged_or_readable_stops_the_publisher_or_the_door(tmp_path: Path, role: Role) -> None:
     data = make(tmp_path)
-    key = data / "signing-key.pem"
-    key.write_bytes(b"-----BEGIN NONSENSE-----\n")
-    with pytest.raises(UsageError, match="not an Ed25519"):
-        enrol(data)
-    key.unlink()
-    with pytest.raises(UsageError, match=r"signing-key\.pem"):
-        enrol(data)
+    agent = enrol(data)
+    load(data, sha1("a"))
+    (path,) = (data / "keys").glob(f"{role}-*.pem")
+    pem = path.read_bytes()
+
+    def use() -> None:
+        admin.publish(data)
+        with asking(data, agent):
+            pass
+
+    for change, word in (
+        (lambda: path.chmod(0o640), "others may read"),
+        (lambda: path.write_bytes(b"-----BEGIN NONSENSE-----\n"), "not an Ed25519"),
+        (path.unlink, "cannot read"),
+    ):
+        path.write_bytes(pem)
+        path.chmod(0o600)
+        change()
+        with pytest.raises(UsageError, match=word):
+            use()
+    path.write_bytes(pem)
+    path.chmod(0o600)
+    use()
+
+
+def test_without_a_root_nothing_is_published_and_nobody_gets_files(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    admin.init(data, name="Hotline")
+    load(data, sha1("a"))
+    admin.add_provider(data, "acme", phase=Phase.TRIAL)
+    with pytest.raises(UsageError, match="no root yet") as caught:
+        admin.publish(data)
+    assert "keys init" in caught.value.hint
+    assert not list((data / "published").rglob("*.filter"))
+    with pytest.raises(UsageError, match="no root yet"):
+        enrol(data, "other")
+
+
+def test_a_service_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    data = tmp_path / "data"
+    with pytest.raises((UsageError, HashscanError)):
+        admin.init(data, name="Hotline", root_keys=tmp_path / "file" / "keys")
+    assert not data.exists()
 
 
 def test_an_enrolment_can_be_used_by_an_agent(tmp_path: Path) -> None:
@@ -100,11 +134,12 @@ def test_an_enrolment_can_be_used_by_an_agent(tmp_path: Path) -> None:
         "provider": "acme",
         "api_key_file": "api-key",
         "provider_key_file": "provider-key",
-        "public_key_file": "service.pub",
+        "root_file": "root.json",
     }
     assert len(agent.api_key) == 47
     assert agent.api_key.startswith("hsk_")
-    assert envelopes.public_key(agent.public_key).scheme == "ed25519"
+    assert agent.root == (data / "roots" / "1.root.json").read_bytes()
+    assert agent.key.has(1)
 
 
 def test_the_api_key_is_not_in_the_data_folder(tmp_path: Path) -> None:
@@ -114,9 +149,9 @@ def test_the_api_key_is_not_in_the_data_folder(tmp_path: Path) -> None:
     load(data, sha1("a"))
     admin.publish(data)
     with asking(data, agent) as client:
-        assert client.get("/v1/files/lists.json").status_code == 200
+        assert client.get("/v1/files/timestamp.json").status_code == 200
         everything = b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
-    assert agent.key.raw in everything
+    assert agent.key.at(1).raw in everything
     assert agent.api_key.encode() not in everything
     assert agent.api_key.removeprefix("hsk_").encode() not in everything
 
@@ -229,7 +264,8 @@ def test_numbers(tmp_path: Path) -> None:
     load(data, f"{sha1('a')}\n{sha1('b')}\n")
     admin.withdraw(data, LIST, sha1("b"), "wrong")
     admin.publish(data)
-    with asking(data, agent) as client:
+    clock = Clock()
+    with asking(data, agent, clock) as client:
         assert client.post("/v1/confirm", question({"sha1": sha1("a")})).status_code == 200
         outcome = {"entry": "e_x", "list": LIST, "verdict": "0" * 64, "first_seen": 100, "acted_at": 160.5}
         outcomes = [{**outcome, "id": "o_1", "action": "quarantined"}, {**outcome, "id": "o_2", "action": "held"}]
@@ -242,4 +278,4 @@ def test_numbers(tmp_path: Path) -> None:
     assert dict(provider.outcomes) == {"quarantined": 1, "held": 1}
     assert provider.slowest_act == 60.5
     assert provider.published is not None
-    assert provider.last_outcome == 1_790_000_000.0
+    assert provider.last_outcome == clock.now

@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from hashscan.known import envelopes, selftest
+from hashscan.known.enrolment import new_api_key
 from hashscan.known.keys import token
 from hashscan.model import Action, Algorithm
-from hashscan.service import admin, confirming, listing, parsing, schemas
-from hashscan.service.access import NotServed, api_key_hash, authenticate, new_api_key
+from hashscan.service import admin, confirming, parsing, schemas
+from hashscan.service.access import NotServed, api_key_hash, authenticate
 from hashscan.service.rows import Shape
 from hashscan.service.store import open_store
-from hashscan.service.tables import Entry, OutcomeRow, Phase, SignedLists
+from hashscan.service.tables import Entry, OutcomeRow, Phase
 from hashscan.strict_json import StrictJsonError
 from tests.support.service import LIST, NONCE, Agent, Client, Clock, asking, digest, enrol, load, make, md5, question, sha1
 
 AGENT_PATHS = [
-    ("GET", "/v1/files/lists.json"),
+    ("GET", "/v1/files/timestamp.json"),
     ("GET", "/v1/files/police-1-1.filter"),
     ("POST", "/v1/confirm"),
     ("POST", "/v1/outcomes"),
@@ -100,79 +101,7 @@ def test_keys_are_random_and_only_their_hash_is_compared(tmp_path: Path) -> None
             authenticate(store, f"Bearer {api_key_hash(agent.api_key).hex()}")
 
 
-# Lists and filters.
-
-
-def test_the_signed_lists_say_what_is_in_force(tmp_path: Path) -> None:
-    data, agent = ready(tmp_path)
-    clock = Clock()
-    with asking(data, agent, clock) as client:
-        response = client.get("/v1/files/lists.json")
-        assert response.status_code == 200
-        assert response.headers["content-type"] == "application/json"
-        said = agent.open(response.content, envelopes.LISTS)
-        one = said["lists"][0]
-        assert (said["provider"], said["sequence"], said["issued"]) == ("acme", 1, clock.now)
-        assert said["expires"] == clock.now + 48 * 3600
-        assert (one["id"], one["version"], one["epoch"], one["name"]) == (LIST, 1, 1, "police-1-1.filter")
-        fetched = client.get(f"/v1/files/{one['name']}")
-        assert fetched.status_code == 200
-        assert fetched.headers["content-type"] == "application/octet-stream"
-        assert len(fetched.content) == one["length"]
-        assert fetched.content == (data / "published" / "acme" / one["name"]).read_bytes()
-
-
-def test_signing_again_counts_up_and_only_when_it_is_due(tmp_path: Path) -> None:
-    data, agent = ready(tmp_path)
-    clock = Clock()
-    with asking(data, agent, clock) as client:
-
-        def sequence() -> int:
-            return int(agent.open(client.get("/v1/files/lists.json").content, envelopes.LISTS)["sequence"])
-
-        assert [sequence(), sequence()] == [1, 1]
-        clock.now += listing.SIGN_AGAIN_AFTER - 1
-        assert sequence() == 1
-        clock.now += 1
-        assert sequence() == 2
-        admin.publish(data)
-        assert [sequence(), sequence()] == [3, 3]
-        clock.now -= 1000
-        assert sequence() == 4  # a clock that went back
-    with asking(data, agent, clock) as client:  # another process
-        assert sequence() == 4
-
-
-@pytest.mark.parametrize(
-    ("stored", "age", "due"),
-    [(None, 0, True), ("x", 0, True), ("[]", 0, False), ("[]", 3599.9, False), ("[]", 3600, True), ("[]", -1, True)],
-)
-def test_when_signing_is_due(stored: str | None, age: float, due: bool) -> None:
-    assert listing.must_sign(stored, "[]", age=age) is due
-
-
-def test_while_an_import_holds_the_database_what_is_true_is_said_again(tmp_path: Path) -> None:
-    data, agent = ready(tmp_path)
-    clock = Clock()
-    with asking(data, agent, clock) as client, open_store(data) as other:
-        first = client.get("/v1/files/lists.json").content
-        clock.now += 7200
-        with other.writing():
-            assert client.get("/v1/files/lists.json").content == first
-        assert client.get("/v1/files/lists.json").content != first
-        clock.now += listing.LIFETIME
-        with other.writing():
-            response = client.get("/v1/files/lists.json")
-            assert response.status_code == 503
-
-
-def test_before_the_first_publication_there_is_nothing(tmp_path: Path) -> None:
-    data = make(tmp_path)
-    agent = enrol(data)
-    load(data, sha1("a"))
-    with asking(data, agent) as client:
-        response = client.get("/v1/files/lists.json")
-    assert (response.status_code, error_of(response)) == (404, "not_published")
+# Files. The metadata itself: test_service_repository.py.
 
 
 @pytest.mark.parametrize(
@@ -181,7 +110,12 @@ def test_before_the_first_publication_there_is_nothing(tmp_path: Path) -> None:
         "nothing",
         "police-2-1.filter",
         "../acme/police-1-1.filter",
-        "..%2F..%2Fsigning-key.pem",
+        "..%2F..%2Fservice.sqlite3",
+        "2.root.json",
+        "01.root.json",
+        "2.targets.json",
+        "root.json",
+        "targets.json",
         "%2e%2e",
         "",
         "a%00b",
@@ -200,8 +134,8 @@ def test_a_provider_does_not_get_the_filter_of_another(tmp_path: Path) -> None:
     data, _ = ready(tmp_path)
     other = enrol(data, "other")
     with asking(data, other) as client:
-        assert client.get("/v1/files/police-1-1.filter").status_code == 404
-        assert client.get("/v1/files/lists.json").status_code == 404
+        for name in ("police-1-1.filter", "timestamp.json", "1.targets.json", "1.snapshot.json", "verdict-keys.json"):
+            assert client.get(f"/v1/files/{name}").status_code == 404
         assert client.post("/v1/confirm", question({"sha1": sha1("a")})).status_code == 409
 
 
@@ -537,7 +471,7 @@ def test_health_and_readiness_need_no_key(tmp_path: Path) -> None:
     [
         ("GET", "/", 404), ("GET", "/docs", 404), ("GET", "/redoc", 404), ("GET", "/openapi.json", 404),
         ("GET", "/v1/confirm/", 404), ("GET", "/v1/confirm", 405), ("PUT", "/v1/outcomes", 405),
-        ("DELETE", "/v1/files/lists.json", 405), ("GET", "/health", 200),
+        ("DELETE", "/v1/files/timestamp.json", 405), ("GET", "/health", 200),
     ],
 )  # fmt: skip
 def test_every_answer_is_ours_and_carries_the_security_headers(shared: Shared, method: str, path: str, status: int) -> None:
@@ -562,17 +496,6 @@ def test_a_bug_is_500_without_a_word_about_it(tmp_path: Path) -> None:
     assert (response.status_code, error_of(response)) == (500, "internal")
     assert "outcome" not in response.json()["error"]["message"]
     assert response.headers["x-content-type-options"] == "nosniff"
-
-
-def test_signing_is_counted_per_provider(tmp_path: Path) -> None:
-    data, agent = ready(tmp_path)
-    other = enrol(data, "other")
-    admin.publish(data)
-    for one in (agent, other):
-        with asking(data, one) as client:
-            assert agent.open(client.get("/v1/files/lists.json").content, envelopes.LISTS)["sequence"] == 1
-    with open_store(data) as store, store.reading() as session:
-        assert session.scalars(select(func.count()).select_from(SignedLists)).one() == 2
 
 
 _JSON = st.recursive(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 from pathlib import Path
 
 import pytest
-from blake3 import blake3
 
 from hashscan.errors import FilterError, LockedError, UsageError
-from hashscan.known import bloom, selftest
+from hashscan.known import bloom, delta, selftest, withdrawn
 from hashscan.known.container import FilterHeader
 from hashscan.known.keys import token
 from hashscan.model import Algorithm, ListRef
-from hashscan.service import admin, publishing
+from hashscan.service import admin, building
+from hashscan.service.in_force import KEPT_DELTAS
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
-from tests.support.service import LIST, Agent, digest, enrol, load, make, md5, sha1
+from tests.support.service import LIST, Agent, Clock, asking, digest, enrol, load, make, md5, sha1
 
 
 def filter_of(data: Path, agent: Agent, version: int = 1, list_id: str = LIST) -> bloom.Bloom:
@@ -116,13 +117,13 @@ def test_versions_grow_and_the_newest_two_files_stay(tmp_path: Path) -> None:
     for version in (2, 3, 4):
         (one,) = admin.publish(data, list_id=LIST)
         assert one.list.version == version
-    names = sorted(path.name for path in (data / "published" / "acme").iterdir())
+    names = sorted(path.name for path in (data / "published" / "acme").glob("*.filter"))
     assert names == ["police-3-1.filter", "police-4-1.filter", "quiet-1-1.filter"]
     with open_store(data) as store, store.reading() as session:
-        rows = session.connection().exec_driver_sql("SELECT file_name, length, blake3 FROM publication").all()
+        rows = session.connection().exec_driver_sql("SELECT file_name, length, sha256 FROM publication").all()
     assert len(rows) == 5
     content = (data / "published" / "acme" / "police-4-1.filter").read_bytes()
-    assert ("police-4-1.filter", len(content), blake3(content).hexdigest()) in [tuple(row) for row in rows]
+    assert ("police-4-1.filter", len(content), hashlib.sha256(content).hexdigest()) in [tuple(row) for row in rows]
 
 
 def test_a_torn_file_of_an_earlier_attempt_is_replaced(tmp_path: Path) -> None:
@@ -186,12 +187,12 @@ class _Unlucky:
 def test_an_unlucky_filter_is_built_anew_and_a_wrong_one_is_not_published(tmp_path: Path) -> None:
     key, ref, path = b"k" * 32, ListRef(LIST, 1, 1), tmp_path / "f.filter"
     builder = _Unlucky(key, ref, unlucky=2)
-    data, count = publishing.write_checked(path, ref, key, builder, 200)
+    data, count = building.write_checked(path, ref, key, builder, 200)
     assert builder.capacities == [200, 203, 206]
     assert path.read_bytes() == data
     assert count == 1 + bloom.CANARIES
     with pytest.raises(FilterError, match="trivial"):
-        publishing.write_checked(path, ref, key, _Unlucky(key, ref, unlucky=99), 200)
+        building.write_checked(path, ref, key, _Unlucky(key, ref, unlucky=99), 200)
     assert not path.exists()
 
 
@@ -210,3 +211,131 @@ def test_sizes_are_published_where_every_entry_in_force_has_one(tmp_path: Path) 
     admin.withdraw(data, LIST, sha1("c"), "not known any more")
     admin.publish(data)
     assert filter_of(data, agent, version=3).sizes is not None
+
+
+# Deltas and withdrawn tokens.
+
+
+def published(data: Path, name: str) -> bytes:
+    return (data / "published" / "acme" / name).read_bytes()
+
+
+def test_a_delta_leads_from_each_version_to_the_next(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    enrol(data)
+    load(data, "\n".join(sha1(str(number)) for number in range(3000)))
+    (first,) = admin.publish(data)
+    assert first.delta is None
+    here = published(data, "police-1-1.filter")
+    for version in (2, 3):
+        load(data, sha1(f"new {version}"))
+        admin.withdraw(data, LIST, sha1(str(version)), "a mistake")
+        (one,) = admin.publish(data)
+        change = published(data, f"police-{version - 1}-{version}-1.delta")
+        assert one.delta == len(change)
+        assert len(change) < len(here) / 10
+        here = delta.apply(here, change)
+        assert here == published(data, f"police-{version}-1.filter")
+
+
+def test_deltas_are_kept_as_long_as_they_are_worth_it(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    clock = Clock()
+    load(data, "\n".join(sha1(str(number)) for number in range(5000)))
+    for _ in range(KEPT_DELTAS + 4):
+        admin.publish(data)
+    with asking(data, agent, clock) as client:
+        (target,) = client.lists(agent.trust(clock)).targets
+        last = KEPT_DELTAS + 4
+        assert [(one.old, one.new) for one in target.deltas] == [(n - 1, n) for n in range(last - KEPT_DELTAS + 1, last + 1)]
+        for one in target.deltas:
+            response = client.get(f"/v1/files/{one.file.name}")
+            assert hashlib.sha256(response.content).hexdigest() == one.file.sha256
+        assert client.get("/v1/files/police-1-2-1.delta").status_code == 404
+        load(data, "\n".join(sha1(f"more {number}") for number in range(150)))
+        for _ in range(2):
+            load(data, "\n".join(sha1(f"again {number}") for number in range(100)))
+            admin.publish(data)
+        (target,) = client.lists(agent.trust(clock)).targets
+        assert 0 < sum(one.file.length for one in target.deltas) < target.filter.length
+    names = {path.name for path in (data / "published" / "acme").glob("*.delta")}
+    assert len(names) <= KEPT_DELTAS + 1
+
+
+def test_there_is_no_delta_where_the_file_before_is_gone_or_another_shape(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    enrol(data)
+    load(data, "\n".join(sha1(str(number)) for number in range(2000)))
+    admin.publish(data)
+    (data / "published" / "acme" / "police-1-1.filter").unlink()
+    (one,) = admin.publish(data)
+    assert one.delta is None
+    (one,) = admin.publish(data, error_rate=1e-9)
+    assert one.delta is None
+    (one,) = admin.publish(data, error_rate=1e-9)
+    assert one.delta is not None
+
+
+def test_a_provider_that_was_away_gets_a_delta_over_the_gap(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    enrol(data, "other")
+    clock = Clock()
+    load(data, "\n".join(sha1(str(number)) for number in range(2000)))
+    admin.publish(data)
+    admin.set_phase(data, "acme", Phase.SUSPENDED)
+    admin.publish(data)
+    admin.set_phase(data, "acme", Phase.REGULAR)
+    admin.publish(data)
+    with asking(data, agent, clock) as client:
+        (target,) = client.lists(agent.trust(clock)).targets
+    assert [(one.old, one.new, one.file.name) for one in target.deltas] == [(1, 3, "police-1-3-1.delta")]
+    assert delta.apply(published(data, "police-1-1.filter"), published(data, "police-1-3-1.delta")) == published(
+        data, "police-3-1.filter"
+    )
+
+
+def test_withdrawn_tokens_are_told_until_the_entry_is_back(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    clock = Clock()
+    load(data, f"md5,sha1\n{md5('a')},{sha1('a')}\n{md5('b')},{sha1('b')}\n")
+    (one,) = admin.publish(data)
+    assert one.withdrawn == 0
+    entry = admin.withdraw(data, LIST, sha1("a"), "a stock image").entries[0]
+    (one,) = admin.publish(data)
+    assert one.withdrawn == 1
+    (told,) = withdrawn.decode(published(data, "police-2-1.withdrawn"), ListRef(LIST, 2, 1))
+    key = agent.key.filter_key(LIST, 1)
+    digests = ((Algorithm.MD5, md5("a")), (Algorithm.SHA1, sha1("a")))
+    assert (told.entry, told.tokens) == (entry, tuple(token(key, kind, bytes.fromhex(value)) for kind, value in digests))
+    with asking(data, agent, clock) as client:
+        trust = agent.trust(clock)
+        (target,) = client.lists(trust).targets
+        assert target.withdrawn is not None
+        assert target.withdrawn.name == "police-2-1.withdrawn"
+        response = client.get("/v1/files/police-2-1.withdrawn")
+        assert hashlib.sha256(response.content).hexdigest() == target.withdrawn.sha256
+        admin.reinstate(data, LIST, entry, "it was right")
+        admin.publish(data)
+        assert client.lists(trust).targets[0].withdrawn is None
+        assert client.get("/v1/files/police-2-1.withdrawn").status_code == 200, "an agent may be mid-way"
+        admin.publish(data)
+        assert client.get("/v1/files/police-2-1.withdrawn").status_code == 404
+
+
+def test_more_withdrawals_than_agents_take_are_the_newest(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    lines = "".join(f"{','.join(digest(kind, str(number)) for kind in Algorithm)}\n" for number in range(60_000))
+    load(data, f"{','.join(Algorithm)}\n{lines}")
+    with open_store(data) as store, store.writing() as session:
+        session.connection().exec_driver_sql("UPDATE entry SET standing='withdrawn', changed=id WHERE standing='active'")
+    (one,) = admin.publish(data)
+    assert 45_000 < one.withdrawn < 60_000
+    told = withdrawn.decode(published(data, "police-1-1.withdrawn"), ListRef(LIST, 1, 1))
+    assert len(told) == one.withdrawn
+    assert [row.at for row in told] == sorted((row.at for row in told), reverse=True)
+    key = agent.key.filter_key(LIST, 1)
+    assert token(key, Algorithm.MD5, bytes.fromhex(md5("59999"))) in told[0].tokens

@@ -9,20 +9,21 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hashscan.central.client import HttpService, Link
-from hashscan.errors import HashscanError, RefusedError, UsageError
+from hashscan.errors import HashscanError, RefusedError, ServiceUnavailable, UsageError
 from hashscan.known import verdicts
-from hashscan.known.trust import PinnedTrust
 from hashscan.model import Action, Algorithm, ListRef, Outcome, Standing
 from hashscan.ports import Question
 from hashscan.service import admin
 from hashscan.service.embedded import start_embedded
-from hashscan.service.run import serve
-from tests.support.service import LIST, NONCE, Agent, asking, enrol, load, make, sha1
+from hashscan.service.run import Tls, serve
+from tests.support.service import LIST, NONCE, Agent, Clock, asking, enrol, load, make, sha1
+from tests.support.tls import Certificates
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +46,9 @@ def gone(pid: int) -> bool:
 
 def test_an_agents_own_code_asks_and_believes(tmp_path: Path) -> None:
     data, agent = served(tmp_path)
-    trust = PinnedTrust(agent.public_key, "acme")
+    clock = Clock()
+    with asking(data, agent, clock) as client:
+        keys = client.lists(agent.trust(clock)).verdict_keys
     with start_embedded(data) as running:
         service = HttpService(Link(running.url, agent.api_key))
         try:
@@ -53,11 +56,11 @@ def test_an_agents_own_code_asks_and_believes(tmp_path: Path) -> None:
                 ListRef(LIST, 1, 1), NONCE, (({Algorithm.SHA1: sha1("a")[:8]}, 10), ({Algorithm.SHA1: "00000000"}, 10))
             )
             envelope = service.confirm(asked)
-            verdict = verdicts.open_verdict(trust, envelope, verdicts.Asked(asked, "acme", time.time()))
+            verdict = verdicts.open_verdict(keys, envelope, verdicts.Asked(asked, "acme", time.time()))
             assert [len(entries) for entries in verdict.answers] == [1, 0]
             assert verdict.answers[0][0].standing is Standing.ACTIVE
             done = Outcome("o_1", verdict.answers[0][0].entry, LIST, verdict.id, Action.REPORTED, 1.0, 2.0)
-            (receipt,) = verdicts.open_receipts(trust, service.report_outcomes([done]), "acme")
+            (receipt,) = verdicts.open_receipts(keys, service.report_outcomes([done]), "acme")
             assert receipt.outcome_id == "o_1"
             admin.publish(data)  # while it serves
         finally:
@@ -69,8 +72,8 @@ def test_an_agents_own_code_asks_and_believes(tmp_path: Path) -> None:
         finally:
             refused.close()
     assert gone(running.pid)
-    with asking(data, agent) as client:
-        lists = trust.reopen(client.get("/v1/files/lists.json").content)
+    with asking(data, agent, clock) as client:
+        lists = client.lists(agent.trust(clock))
     assert [target.list for target in lists.targets] == [ListRef(LIST, 2, 1)]
     assert dict(admin.stats(data).providers[0].outcomes) == {"reported": 1}
 
@@ -144,3 +147,62 @@ def test_an_address_that_cannot_be_used_is_said(tmp_path: Path) -> None:
         serve(data, host="127.0.0.1", port=99_999)
     with pytest.raises(UsageError, match="no service"):
         serve(tmp_path, host="127.0.0.1", port=0)
+
+
+# TLS.
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def ours(certificates: Certificates) -> tuple[Path, Path]:
+    """Chain and key that a service on loopback may show."""
+    issued = certificates.authority.issue_cert("127.0.0.1")
+    cert, key = certificates.folder / "server.crt", certificates.folder / "server.key"
+    cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    key.write_bytes(issued.private_key_pem.bytes())
+    return cert, key
+
+
+def ask(link: Link) -> bytes:
+    service = HttpService(link)
+    try:
+        return service.confirm(Question(ListRef(LIST, 1, 1), NONCE, (({Algorithm.SHA1: sha1("a")[:8]}, 10),)))
+    finally:
+        service.close()
+
+
+def test_tls_for_small_set_ups(tmp_path: Path, certificates: Certificates, ours: tuple[Path, Path]) -> None:
+    data, agent = served(tmp_path)
+    with start_embedded(data, tls=ours) as running:
+        assert running.url.startswith("https://127.0.0.1:")
+        assert b"signatures" in ask(Link(running.url, agent.api_key, certificates.ca_file))
+        with pytest.raises(ServiceUnavailable):
+            ask(Link(running.url, agent.api_key, certificates.stranger_file, deadline=1.0))
+
+
+def test_tls_with_certificates_of_agents(tmp_path: Path, certificates: Certificates, ours: tuple[Path, Path]) -> None:
+    data, agent = served(tmp_path)
+    friend = certificates.client().files
+    theirs = certificates.client("stranger", authority=certificates.stranger).files
+    with start_embedded(data, tls=(*ours, certificates.ca_file)) as running:
+        link = Link(running.url, agent.api_key, certificates.ca_file, deadline=1.0)
+        assert b"signatures" in ask(replace(link, client_cert=friend))
+        for other in (None, theirs):
+            with pytest.raises(ServiceUnavailable):
+                ask(replace(link, client_cert=other))
+
+
+def test_files_that_are_no_certificate_are_said(tmp_path: Path, ours: tuple[Path, Path]) -> None:
+    data, _ = served(tmp_path)
+    cert, key = ours
+    junk = tmp_path / "junk.pem"
+    junk.write_text("-----BEGIN CERTIFICATE-----\njunk\n")
+    for tls in (Tls(key, cert), Tls(junk, key), Tls(cert, tmp_path / "none.pem"), Tls(cert, key, junk)):
+        with pytest.raises(UsageError, match="for TLS"):
+            serve(data, host="127.0.0.1", port=0, tls=tls)
+    with pytest.raises(HashscanError, match="for TLS"), start_embedded(data, tls=(junk, key)):
+        pytest.fail("it started")

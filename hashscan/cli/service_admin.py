@@ -1,0 +1,29 @@
+"""The functions behind ``hashscan service``, which are an extra, and what its commands have in common."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from hashscan.errors import UsageError
+from hashscan.units import parse_duration
+
+_NEEDED = ("fastapi", "sqlalchemy", "uvicorn", "cryptography")
+
+
+def admin() -> Any:
+    """The module `service.admin`. Imported here because FastAPI and SQLAlchemy are an extra. Raises `UsageError`."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the service needs {', '.join(missing)}", hint="pip install 'hashscan[service]'")
+    from hashscan.service import admin  # noqa: PLC0415 - an extra
+
+    return admin
+
+
+def duration(text: str, flag: str) -> float:
+    """The seconds that a flag says, as in "36h". Raises `UsageError`."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{flag} {text!r}: {error}") from None

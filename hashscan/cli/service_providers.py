@@ -1,0 +1,116 @@
+"""hashscan service provider: the companies that a hotline admits, their agents and keys."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from hashscan.cli.service_admin import admin, duration
+from hashscan.errors import ExitCode
+
+_PHASES = ("trial", "regular", "suspended")
+
+
+@click.group(name="provider")
+def group() -> None:
+    """The companies that the service admits."""
+
+
+@group.command()
+@click.argument("name")
+@click.option("--url", help="With --out: where agents reach this service, https://...")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the files for an agent into this folder; without, agents enrol with codes.",
+)
+@click.option(
+    "--phase", type=click.Choice(_PHASES[:2]), default="trial", show_default=True, help="In trial, every answer says report."
+)
+@click.pass_obj
+def add(data: Path, name: str, url: str | None, out: Path | None, phase: str) -> int:
+    """Admit the provider NAME."""
+    service = admin()
+    folder = Path(os.path.abspath(out)) if out else None
+    made = service.add_provider(data, name, phase=service.Phase(phase), url=url, out=folder)
+    if made.folder is None:
+        click.echo(f"admitted {made.provider} in phase {made.phase}; next: 'hashscan service provider code {made.provider}'")
+        return ExitCode.OK
+    click.echo(f"admitted {made.provider} in phase {made.phase}; hand over {made.folder} on a safe way:")
+    for path in made.files:
+        click.echo(f"  {path.name}")
+    return ExitCode.OK
+
+
+@group.command()
+@click.argument("name")
+@click.option("--valid", default="2d", show_default=True, help="How long it can be used: 60s to 30d.")
+@click.pass_obj
+def code(data: Path, name: str, valid: str) -> int:
+    """Make a code that enrols one agent of the provider NAME. It is shown once, and is a secret."""
+    made = admin().new_code(data, name, valid=duration(valid, "--valid"))
+    click.echo(made)
+    click.echo(f"for one agent of {name}, within {valid}: hashscan enroll URL CODE", err=True)
+    return ExitCode.OK
+
+
+@group.command(name="agents")
+@click.argument("name")
+@click.pass_obj
+def agents_(data: Path, name: str) -> int:
+    """The API keys of the provider NAME, and its codes that can still be used."""
+    found = admin().agents(data, name)
+    for one in found.keys:
+        origin = f"added by {one.added_by}" if one.added_by is not None else f"code {one.code}" if one.code else "files"
+        used = "never used" if one.used_day is None else f"last used {_day(one.used_day * 86_400)}"
+        state = "" if one.revoked is None else f", revoked {_day(one.revoked)}"
+        click.echo(f"{one.id}  {one.label}  made {_day(one.created)}, {origin}, {used}{state}")
+    for one in found.codes:
+        failed = f", {one.failures} wrong proofs" if one.failures else ""
+        click.echo(f"code {one.id}  made {_day(one.created)}, until {_day(one.expires)}{failed}")
+    return ExitCode.OK
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+@group.command()
+@click.argument("name")
+@click.argument("what", metavar="KEY-ID")
+@click.pass_obj
+def revoke(data: Path, name: str, what: str) -> int:
+    """End an API key of the provider NAME with all keys that came from it, or a code that nobody has used."""
+    ended = admin().revoke_api_key(data, name, what)
+    click.echo(f"ended {', '.join(f'API key {one}' for one in ended.keys)}{', '.join(f'code {one}' for one in ended.codes)}")
+    if ended.last:
+        click.echo(f"{name} has no API key any more: no agent of it is answered", err=True)
+    if ended.keys:
+        click.echo(f"who had it also knows a provider key: 'hashscan service provider rotate {name}'", err=True)
+    return ExitCode.OK
+
+
+@group.command()
+@click.argument("name")
+@click.option("--revoke-old", is_flag=True, help="Answer nothing under the old keys any more.")
+@click.pass_obj
+def rotate(data: Path, /, name: str, **options: bool) -> int:
+    """Give the provider NAME a new provider key: a new epoch, from the next publication on."""
+    done = admin().rotate_provider_key(data, name, revoke_old=options["revoke_old"])
+    click.echo(f"{done.provider}: epoch {done.epoch}, {done.revoked} keys revoked; next: 'hashscan service publish'")
+    return ExitCode.OK
+
+
+@group.command()
+@click.argument("name")
+@click.argument("phase", type=click.Choice(_PHASES))
+@click.pass_obj
+def phase(data: Path, name: str, phase: str) -> int:
+    """Put the provider NAME into another phase; it counts from the next request on."""
+    service = admin()
+    service.set_phase(data, name, service.Phase(phase))
+    click.echo(f"{name} is in phase {phase}")
+    return ExitCode.OK
