@@ -9,26 +9,32 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hashscan.central import wire
+from hashscan.central.certificates import tls_context
 from hashscan.central.link import Clock, Link
 from hashscan.central.retry import Backoff
 from hashscan.errors import FilterError, ServiceUnavailable
 from hashscan.model import Outcome
-from hashscan.ports import Question
+from hashscan.ports import LogHead, Question
 
 if TYPE_CHECKING:
     from hashscan.central.http import Http
 
 MAX_REPLY_BYTES = 4 * 2**20
 
-__all__ = ["Clock", "HttpFetcher", "HttpService", "Link"]
+__all__ = ["Clock", "HttpFetcher", "HttpService", "Line", "Link"]
 
 
-class _Line:
-    """A session that is opened when it is first used."""
+class Line:
+    """A session that is opened when it is first used, and everything that is asked in it.
 
-    def __init__(self, link: Link, backoff: Backoff, clock: Clock) -> None:
-        self._link, self._backoff, self._clock = link, backoff, clock
+    Raises `UsageError` at once where the files of the configuration cannot be used.
+    """
+
+    def __init__(self, link: Link, backoff: Backoff | None = None, clock: Clock | None = None) -> None:
+        self._link, self._backoff, self._clock = link, backoff or Backoff(), clock or Clock()
         self._http: Http | None = None
+        if link.ca_file is not None or link.client_cert is not None:
+            tls_context(link.ca_file, link.client_cert, self._clock.now())
 
     def http(self) -> Http:
         """The session."""
@@ -37,6 +43,24 @@ class _Line:
 
             self._http = Http(self._link, self._backoff, self._clock)
         return self._http
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, *, key: str = "", good: frozenset[int] = frozenset({200})
+    ) -> bytes:
+        """The answer, at most `MAX_REPLY_BYTES`; asked again within the deadline where there is none.
+
+        ``key`` makes asking again harmless. Raises `ServiceUnavailable`, `RefusedError`.
+        """
+        http = self.http()
+
+        def attempt(deadline: float) -> bytes:
+            with http.response(method, path, deadline=deadline, body=body, key=key, good=good) as response:
+                return b"".join(http.pieces(response, max_bytes=MAX_REPLY_BYTES, deadline=deadline))
+
+        try:
+            return http.repeated(attempt)
+        except FilterError as error:  # more bytes than an answer may have: no usable answer
+            raise ServiceUnavailable(str(error)) from None
 
     def close(self) -> None:
         """Close it, where it was opened."""
@@ -48,46 +72,42 @@ class HttpService:
     """A `ports.Service` over HTTPS."""
 
     def __init__(self, link: Link, *, backoff: Backoff | None = None, clock: Clock | None = None) -> None:
-        self._link = link
-        self._clock = clock or Clock()
-        self._line = _Line(link, backoff or Backoff(), self._clock)
+        self._line = Line(link, backoff, clock)
 
     def confirm(self, question: Question) -> bytes:
         """POST /v1/confirm: the signed envelope, unchecked."""
-        return self._post(wire.CONFIRM_PATH, wire.encode_question(question), question.nonce)
+        return self._line.ask("POST", wire.CONFIRM_PATH, wire.encode_question(question), key=question.nonce)
 
-    def report_outcomes(self, outcomes: Sequence[Outcome]) -> bytes:
+    def report_outcomes(self, outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
         """POST /v1/outcomes: the signed envelope, unchecked."""
-        return self._post(wire.OUTCOMES_PATH, wire.encode_outcomes(outcomes), outcomes[0].id)
+        return self._line.ask("POST", wire.OUTCOMES_PATH, wire.encode_outcomes(outcomes, head), key=outcomes[0].id)
 
     def close(self) -> None:
         """Close the connections."""
         self._line.close()
 
-    def _post(self, path: str, body: bytes, key: str) -> bytes:
-        def attempt(deadline: float) -> bytes:
-            with self._line.http().response("POST", path, deadline=deadline, body=body, key=key) as response:
-                return b"".join(self._line.http().pieces(response, max_bytes=MAX_REPLY_BYTES, deadline=deadline))
-
-        try:
-            return self._line.http().repeated(attempt)
-        except FilterError as error:  # more bytes than a verdict may have: no usable answer
-            raise ServiceUnavailable(str(error)) from None
-
 
 class HttpFetcher:
-    """A `ports.Fetcher` over HTTPS."""
+    """A `ports.Fetcher` over HTTPS. From the first fetch on, all of them together may take ``link.total`` seconds."""
 
     def __init__(self, link: Link, *, backoff: Backoff | None = None, clock: Clock | None = None) -> None:
         self._link = link
         self._clock = clock or Clock()
-        self._line = _Line(link, backoff or Backoff(), self._clock)
+        self._line = Line(link, backoff, self._clock)
+        self._end: float | None = None
 
     def fetch(self, name: str, *, max_bytes: int) -> Iterator[bytes]:
-        """GET /v1/files/NAME in pieces. The time allowed grows with ``max_bytes`` at the minimum rate."""
-        deadline = self._clock.monotonic() + self._link.deadline + max_bytes / self._link.min_rate
-        with self._line.http().response("GET", wire.FILES_PATH + name, deadline=deadline) as response:
-            yield from self._line.http().pieces(response, max_bytes=max_bytes, deadline=deadline)
+        """GET /v1/files/NAME in pieces. The time allowed grows with ``max_bytes`` at the minimum rate, up to the total."""
+        now = self._clock.monotonic()
+        if self._end is None:
+            self._end = now + self._link.total
+        if now >= self._end:
+            hint = "a slow line? service.sync_deadline is how long a sync may take"
+            raise ServiceUnavailable(f"the sync took longer than {self._link.total:g} seconds", hint=hint)
+        deadline = min(self._end, now + self._link.deadline + max_bytes / self._link.min_rate)
+        http = self._line.http()
+        with http.response("GET", wire.FILES_PATH + name, deadline=deadline) as response:
+            yield from http.pieces(response, max_bytes=max_bytes, deadline=deadline)
 
     def close(self) -> None:
         """Close the connections."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import time
+from collections.abc import Callable
+from functools import cache
 from http.client import HTTPResponse
 from typing import Any
 
@@ -59,9 +62,9 @@ class _Bounded(io.RawIOBase):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """An adapter of requests whose connections obey ``deadline``."""
+    """An adapter of requests whose connections obey ``deadline``, and speak TLS by the context that ``tls`` makes once."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, tls: Callable[[], ssl.SSLContext]) -> None:
         class Response(HTTPResponse):
             def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
                 super().__init__(sock, *args, **kwargs)
@@ -69,7 +72,15 @@ class DeadlineAdapter(HTTPAdapter):
                 unbounded.close()
 
         self._response_class = Response
+        self._tls = cache(tls)
         super().__init__()
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        """As requests does it, with our context: also behind a proxy."""
+        host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
+        if host["scheme"] == "https":
+            pool["ssl_context"] = self._tls()
+        return host, pool
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """As requests does it; then the pool makes connections that read through us."""

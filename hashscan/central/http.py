@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import random
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.cookiejar import DefaultCookiePolicy
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from hashscan import __version__
 from hashscan.central import wire
+from hashscan.central.certificates import tls_context
 from hashscan.central.deadline import Deadline, DeadlineAdapter
 from hashscan.central.link import Clock, Link
 from hashscan.central.retry import Backoff, retry_after
-from hashscan.errors import FilterError, HashscanError, RefusedError, ServiceUnavailable
+from hashscan.errors import FilterError, HashscanError, NotPublishedError, RefusedError, ServiceUnavailable
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 MAX_ERROR_BYTES = 4096
 _PIECE = 1 << 16
+_OK = frozenset({200})
+_NOBODY = "is the service running, and reachable from here?"
+_NO_TLS = re.compile("PROTOCOL|WRONG_VERSION|HTTP_REQUEST|RECORD_LAYER")
+_THEIR_ALERT = re.compile("ALERT.*CERTIFICATE|ALERT_UNKNOWN_CA|ALERT_HANDSHAKE_FAILURE|ALERT_ACCESS_DENIED")
 
 
 class Http:
@@ -33,15 +40,19 @@ class Http:
         self._backoff = backoff
         self._clock = clock
         self._deadline = Deadline()
+        self._began = 0.0
         self._session = requests.Session()
+        adapter = DeadlineAdapter(self._deadline, lambda: tls_context(link.ca_file, link.client_cert, clock.now()))
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, DeadlineAdapter(self._deadline))
+            self._session.mount(scheme, adapter)
         self._session.trust_env = False  # proxy and CA come from our configuration, never from the environment or ~/.netrc
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         if link.proxy:
             self._session.proxies = {"https": link.proxy, "http": link.proxy}
+        if link.api_key is not None:
+            self._session.headers["Authorization"] = f"Bearer {link.api_key}"
         self._session.headers.update(
             {
-                "Authorization": f"Bearer {link.api_key}",
                 "User-Agent": f"hashscan/{__version__}",
                 "Accept": "application/json, application/octet-stream",
                 "Accept-Encoding": "identity",  # a compressed body could be a bomb, and filters do not compress
@@ -70,13 +81,14 @@ class Http:
 
     @contextmanager
     def response(
-        self, method: str, path: str, *, deadline: float, body: bytes | None = None, key: str = ""
+        self, method: str, path: str, *, deadline: float, body: bytes | None = None, key: str = "", good: frozenset[int] = _OK
     ) -> Iterator[requests.Response]:
-        """One request, over by ``deadline``; the body of a 200 is left to the caller, everything else raises."""
+        """One request, over by ``deadline``; the body of a ``good`` status is left to the caller, everything else raises."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if key:
             headers["Idempotency-Key"] = key
-        left = max(deadline - self._clock.monotonic(), 0.001)
+        self._began = self._clock.monotonic()
+        left = max(deadline - self._began, 0.001)
         self._deadline.begin(left)
         try:
             with self._session.request(
@@ -89,17 +101,23 @@ class Http:
                 stream=True,
                 verify=str(self._link.ca_file) if self._link.ca_file else True,
             ) as response:
-                if response.status_code != 200:
+                if response.status_code not in good:
                     raise self._refusal(response, path)
                 if response.headers.get("Content-Encoding", "identity") != "identity":
                     raise ServiceUnavailable("the service sent a compressed body that was not asked for")
                 yield response
-        except requests.exceptions.SSLError as error:
-            hint = "is service.ca_file the authority of this service?"
-            raise ServiceUnavailable(f"no trusted connection to {self._link.url}: {_why(error)}", hint=hint) from None
         except (requests.exceptions.RequestException, HTTPError, OSError) as error:
-            hint = "is the service running, and reachable from here?"
-            raise ServiceUnavailable(f"no answer from {self._link.url}: {_why(error)}", hint=hint) from None
+            raise self._no_answer(error) from None
+
+    def _no_answer(self, error: BaseException) -> ServiceUnavailable:
+        cause = _innermost(error)
+        hint = _NOBODY
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return ServiceUnavailable(f"no trusted connection to {self._link.url}: {_why(cause)}", hint=_tls_hint(cause))
+        if isinstance(cause, ssl.SSLEOFError | ConnectionResetError | BrokenPipeError) and self._link.client_cert is None:
+            # From TLS 1.3 on, a service that misses our certificate may be gone before we could read that it says so.
+            hint += " Some services want to see a certificate: service.client_cert_file"
+        return ServiceUnavailable(f"no answer from {self._link.url}: {_why(cause)}", hint=hint)
 
     def _refusal(self, response: requests.Response, path: str) -> HashscanError:
         status = response.status_code
@@ -109,10 +127,9 @@ class Http:
             return RefusedError(f"the service refused us ({status}{said})", hint=hint)
         if status == 404 and path.startswith(wire.FILES_PATH):
             name = path.removeprefix(wire.FILES_PATH)
-            return FilterError(
-                f"the service has no {name!r} for this provider{said}", hint="has the hotline published a list yet?"
-            )
-        if status in {409, 413, 422}:
+            hint = "has the hotline published a list yet?"
+            return NotPublishedError(f"the service has no {name!r} for this provider{said}", hint=hint)
+        if status in {409, 410, 413, 422}:
             return RefusedError(
                 f"the service does not accept the request ({status}{said})", hint="run 'hashscan sync', or update hashscan"
             )
@@ -121,31 +138,57 @@ class Http:
         return ServiceUnavailable(f"{self._link.url} answered {status}{where}{said}", retry_after=wait)
 
     def pieces(self, response: requests.Response, *, max_bytes: int, deadline: float) -> Iterator[bytes]:
-        """The body in pieces as they arrive. Raises `ServiceUnavailable` past the deadline, below the rate or cut short."""
-        got, started = 0, self._clock.monotonic()
+        """The body in pieces as they arrive, after `response`.
+
+        Raises `ServiceUnavailable` past the deadline, cut short, or below the rate, which counts from the request on: what
+        trickles in before the body trickles too.
+        """
+        got, began = 0, self._began
         announced = response.headers.get("Content-Length", "")
         expected = int(announced) if re.fullmatch("[0-9]{1,18}", announced) else None
         while piece := response.raw.read1(_PIECE):
             got += len(piece)
             if got > max_bytes:
                 raise FilterError(f"the service sent more than the {max_bytes} bytes allowed")
-            now = self._clock.monotonic()
-            if now > deadline or (now - started > 10 and got / (now - started) < self._link.min_rate):
-                raise ServiceUnavailable(f"the service sends too slowly ({got} bytes in {now - started:.0f} s)")
+            took = self._clock.monotonic() - began
+            if began + took > deadline or (took > self._link.grace and got / took < self._link.min_rate):
+                raise ServiceUnavailable(f"the service sends too slowly ({got} bytes in {took:.0f} s)")
             yield piece
         if expected is not None and got != expected:
             raise ServiceUnavailable(f"the body ended after {got} of {expected} bytes")
 
 
+def _innermost(error: BaseException) -> BaseException:
+    """The innermost cause: requests wraps urllib3 wraps the system."""
+    reason = error
+    while True:
+        inner = (getattr(reason, "reason", None), reason.__cause__, reason.__context__, *reason.args[:1])
+        below = next((one for one in inner if isinstance(one, BaseException)), None)
+        if below is None:
+            return reason
+        reason = below
+
+
 def _why(error: BaseException) -> str:
-    """The innermost cause in a few words: requests wraps urllib3 wraps the system."""
-    reason: BaseException = error
-    while (inner := getattr(reason, "reason", None) or reason.__cause__ or reason.__context__) and isinstance(
-        inner, BaseException
-    ):
-        reason = inner
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    """In a few words."""
+    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text)[:200]
+
+
+def _tls_hint(error: ssl.SSLError) -> str:
+    """What the reader can do about a handshake that failed; the numbers are those of X509_V_ERR_ in OpenSSL."""
+    reason = error.reason or ""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in {62, 64}:
+            return "is service.url the name in the certificate of the service?"
+        if error.verify_code in {9, 10}:
+            return "the certificate of the service has expired or not begun: tell the hotline, and check the clock of this host"
+        return "is service.ca_file the authority of this service?"
+    if _THEIR_ALERT.search(reason):
+        return "does the service want to see a certificate? Check service.client_cert_file and service.client_key_file"
+    if _NO_TLS.search(reason):
+        return "does service.url speak TLS 1.2 or newer?"
+    return _NOBODY
 
 
 def _error_message(response: requests.Response) -> str:

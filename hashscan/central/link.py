@@ -17,19 +17,26 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How to reach the service. ``deadline`` bounds one call with all its attempts, ``min_rate`` downloads (bytes a second).
+    """How to reach the service. Times in seconds.
+
+    ``deadline`` bounds one call with all its attempts, ``total`` everything that one fetcher fetches together. After ``grace``
+    a body must come at ``min_rate`` (bytes a second) at least. ``client_cert`` are the files of our certificate and its key,
+    where the service wants to see one. ``api_key`` None sends none: an enrolment has none yet.
 
     Raises `UsageError` for an address or a key that cannot be one. Secrets (a proxy may hold a password) are not in its repr.
     """
 
     url: str
-    api_key: str = field(repr=False)
+    api_key: str | None = field(repr=False)
     ca_file: Path | None = None
     proxy: str | None = field(default=None, repr=False)
     connect_timeout: float = 10.0
     read_timeout: float = 20.0
     deadline: float = 60.0
     min_rate: float = 10_000.0
+    client_cert: tuple[Path, Path] | None = None
+    total: float = 1800.0
+    grace: float = 10.0
 
     def __post_init__(self) -> None:
         hint = "service.url is like https://hashes.example.org"
@@ -42,7 +49,7 @@ class Link:
         if "@" in parts.netloc or parts.query or parts.fragment:
             # requests would send the user's name instead of our key, and messages would repeat the password
             raise UsageError("the address of the service has more than host, port and path", hint=hint)
-        if not _KEY.fullmatch(self.api_key):
+        if self.api_key is not None and not _KEY.fullmatch(self.api_key):
             raise UsageError("the API key is not one", hint="copy the file 'api-key' from the enrolment")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise UsageError(f"{self.url!r} is not encrypted", hint="plain http is for loopback only; use https")

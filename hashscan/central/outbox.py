@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from blake3 import blake3
 from hashscan.atomic import make_private_directory
 from hashscan.errors import StateError
 from hashscan.model import Action, Algorithm, Candidate, Case, FileEntry, Finding, HashedFile, ListRef, Outcome, Place, Receipt
-from hashscan.ports import Waiting
+from hashscan.ports import LogHead, Waiting
 from hashscan.strict_json import Fields, parse_object
 
 _SCHEMA = """
@@ -27,6 +28,8 @@ CREATE TABLE IF NOT EXISTS pending (
   key TEXT PRIMARY KEY, candidate TEXT NOT NULL, first_seen REAL NOT NULL,
   asked INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS judged (key TEXT PRIMARY KEY, verdict TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS verdict (id TEXT PRIMARY KEY, envelope BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cleared (key TEXT PRIMARY KEY, until REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outcome (
@@ -36,6 +39,9 @@ CREATE TABLE IF NOT EXISTS outcome (
 """
 _VERSION = 1
 _MAX_CANDIDATE_BYTES = 64 * 2**20  # a tree may be as deep as a tenant likes; its paths are in base64
+_WAITING = """SELECT candidate, first_seen, asked, reason, envelope FROM pending LEFT JOIN judged ON judged.key = pending.key
+LEFT JOIN verdict ON verdict.id = judged.verdict WHERE pending.key = ?"""
+_NO_LONGER_KEPT = "DELETE FROM verdict WHERE NOT EXISTS (SELECT 1 FROM judged WHERE judged.verdict = verdict.id)"
 _OUTCOME = "id, entry, list, verdict, action, first_seen, acted_at"
 
 
@@ -84,10 +90,23 @@ class Outbox:
             rows = [(reason[:500], _key(one)) for one in candidates]
             db.executemany("UPDATE pending SET asked = asked + 1, reason = ? WHERE key = ?", rows)
 
+    def judged(self, findings: Iterable[Finding]) -> None:
+        """Keep the verdicts of findings with their candidates. One envelope answers a hundred of them, and is kept once."""
+        signed = [one for one in findings if one.envelope]
+        with self._transaction() as db:
+            envelopes = {one.verdict_id: one.envelope for one in signed}
+            db.executemany("INSERT OR IGNORE INTO verdict VALUES (?, ?)", envelopes.items())
+            rows = [(_key(one.candidate), one.verdict_id) for one in signed]
+            db.executemany("INSERT OR REPLACE INTO judged VALUES (?, ?)", rows)
+            db.execute(_NO_LONGER_KEPT)
+
     def settle(self, candidates: Iterable[Candidate]) -> None:
         """Everything that follows from the answers is done."""
+        keys = [(_key(one),) for one in candidates]
         with self._transaction() as db:
-            db.executemany("DELETE FROM pending WHERE key = ?", [(_key(one),) for one in candidates])
+            db.executemany("DELETE FROM pending WHERE key = ?", keys)
+            db.executemany("DELETE FROM judged WHERE key = ?", keys)
+            db.execute(_NO_LONGER_KEPT)
 
     def waiting(self) -> Iterator[Waiting]:
         """All pending candidates, the oldest first; those that are settled meanwhile are left out."""
@@ -95,10 +114,9 @@ class Outbox:
             keys = [row[0] for row in self._db.execute("SELECT key FROM pending ORDER BY first_seen, key")]
         for key in keys:
             with self._guard():
-                query = "SELECT candidate, first_seen, asked, reason FROM pending WHERE key = ?"
-                row = self._db.execute(query, (key,)).fetchone()
+                row = self._db.execute(_WAITING, (key,)).fetchone()
             if row:
-                yield Waiting(self._decode(row[0]), row[1], row[2], row[3])
+                yield Waiting(self._decode(row[0]), row[1], row[2], row[3], row[4] or b"")
 
     def first_seen(self, candidate: Candidate) -> float:
         """When the candidate was remembered first; now, where it never was."""
@@ -157,10 +175,21 @@ class Outbox:
         with self._guard():
             return int(self._db.execute("SELECT count(*) FROM outcome WHERE receipt IS NULL").fetchone()[0])
 
-    def acknowledge(self, receipts: Iterable[Receipt]) -> None:
-        """Keep the signed receipts: the company's proof against the norm."""
+    def acknowledge(self, receipts: Iterable[Receipt], head: LogHead | None = None) -> None:
+        """Keep the signed receipts, the company's proof against the norm, and the head of the log that they repeat."""
         with self._transaction() as db:
+            if head is not None:
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('log_head', ?)", (f"{head.lines} {head.hash}",))
             db.executemany("UPDATE outcome SET receipt = ? WHERE id = ?", [(one.envelope, one.outcome_id) for one in receipts])
+
+    def log_head(self) -> LogHead | None:
+        """The head of the vault's log as the service last acknowledged it."""
+        with self._guard():
+            row = self._db.execute("SELECT value FROM meta WHERE key = 'log_head'").fetchone()
+        match = re.fullmatch("([0-9]{1,15}) ([0-9a-f]{64})", row[0]) if row else None
+        if row and match is None:
+            raise StateError(f"{self._path} holds a head of the log that cannot be read", hint="restore it from a backup")
+        return LogHead(int(match[1]), match[2]) if match else None
 
     def _decode(self, text: str) -> Candidate:
         try:
@@ -241,42 +270,6 @@ def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError("not an integer")
     return value
-
-
-class Forgetful:
-    """A `ports.Memory` for audits without a service: every candidate is settled at once, so there is nothing to remember."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-
-    def remember(self, candidates: Iterable[Candidate]) -> None:
-        """Nothing: the answer is on this host."""
-
-    def wait(self, candidates: Iterable[Candidate], reason: str) -> None:
-        """Cannot happen. Raises `StateError`, because a candidate would be lost."""
-        if any(True for _ in candidates):
-            raise StateError(f"a candidate would be forgotten: {reason}")
-
-    def settle(self, candidates: Iterable[Candidate]) -> None:
-        """Nothing."""
-
-    def waiting(self) -> Iterator[Waiting]:
-        """None."""
-        return iter(())
-
-    def first_seen(self, candidate: Candidate) -> float:  # noqa: ARG002 - the port
-        """Now."""
-        return self._clock()
-
-    def is_cleared(self, candidate: Candidate) -> bool:  # noqa: ARG002 - the port
-        """Never."""
-        return False
-
-    def clear(self, candidate: Candidate, ttl: float) -> None:
-        """Nothing."""
-
-    def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> None:
-        """Nothing: nobody is to be told."""
 
 
 class UntoldOutbox(Outbox):

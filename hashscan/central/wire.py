@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from hashscan.model import Candidate, Json, ListRef, Outcome
-from hashscan.ports import Question
+from hashscan.ports import LogHead, Question
 
 Item = TypeVar("Item")
 
@@ -48,8 +48,8 @@ def encode_question(asked: Question) -> bytes:
     return _encode({"list": reference, "nonce": asked.nonce, "items": items})
 
 
-def encode_outcomes(outcomes: Sequence[Outcome]) -> bytes:
-    """The body of POST /v1/outcomes."""
+def encode_outcomes(outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
+    """The body of POST /v1/outcomes, with the head of the vault's log where there is one."""
     rows: list[Json] = [
         {
             "id": outcome.id,
@@ -62,7 +62,8 @@ def encode_outcomes(outcomes: Sequence[Outcome]) -> bytes:
         }
         for outcome in outcomes
     ]
-    return _encode({"outcomes": rows})
+    log: dict[str, Json] = {} if head is None else {"log": {"lines": head.lines, "hash": head.hash}}
+    return _encode({"outcomes": rows, **log})
 
 
 def chunks(candidates: Sequence[Item]) -> Iterator[Sequence[Item]]:
