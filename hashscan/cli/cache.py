@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hashscan.cli import wiring
+from hashscan.cli import engines, wiring
 from hashscan.errors import ExitCode, StateError
 from hashscan.files.store import StoreTrouble
 from hashscan.files.verify import Verified, verify
@@ -27,7 +27,7 @@ def info(ctx: click.Context, *, as_json: bool) -> int:
     with wiring.conversation(wiring.Talk(json=as_json, quiet=as_json, text_on_stdout=True)) as (reporter, _):
         settings = wiring.settings(ctx.obj)
         try:
-            told = wiring.digest_cache(settings).info()
+            told = engines.digest_cache(settings).info()
         except (OSError, StoreTrouble) as error:
             raise StateError(f"the digest cache cannot be read: {error}", hint="the next scan makes it anew") from None
         if told is None:
@@ -57,7 +57,7 @@ def info(ctx: click.Context, *, as_json: bool) -> int:
 def clear(ctx: click.Context) -> int:
     """Forget all digests: the next scan reads every file."""
     with wiring.conversation(wiring.Talk(text_on_stdout=True)) as (reporter, _):
-        cache = wiring.digest_cache(wiring.settings(ctx.obj))
+        cache = engines.digest_cache(wiring.settings(ctx.obj))
         try:
             was_there = cache.clear()
         except OSError as error:
@@ -77,10 +77,10 @@ def clear(ctx: click.Context) -> int:
 def verify_command(ctx: click.Context, *, paths: tuple[bytes, ...], sample: int, everything: bool, as_json: bool) -> int:
     """Read remembered files below PATHS (anywhere, where none is named) again and compare. Exit 3: a digest was wrong."""
     with wiring.conversation(wiring.Talk(json=as_json, quiet=as_json, text_on_stdout=True)) as (reporter, _):
-        cache = wiring.digest_cache(wiring.settings(ctx.obj))
+        cache = engines.digest_cache(wiring.settings(ctx.obj))
         counts = Verified()
         told = 0
-        for counts in verify(cache, wiring.absolute(list(paths)), 1 if everything else sample):
+        for counts in verify(cache, engines.absolute(list(paths)), 1 if everything else sample):
             for place in counts.wrong[told:]:
                 reporter.tell(events.warning(Warned("the remembered digest is wrong, and is forgotten", place)))
             told = len(counts.wrong)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from hashscan.cli import wiring
+from hashscan.cli import engines, plans, wiring
 from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.check import check
 from hashscan.ports import Sieve
@@ -38,13 +38,13 @@ def command(ctx: click.Context, files: tuple[bytes, ...], known: Path | None, *,
                 raise UsageError(f"{os.fsdecode(path)!r} does not exist")
             if os.path.isdir(path):
                 raise UsageError(f"{os.fsdecode(path)!r} is a directory", hint="use 'hashscan scan' for directories")
-        checked = check(wiring.small_engine(settings), sieve, paths, reporter)
+        checked = check(engines.small_engine(settings), sieve, paths, reporter)
     return ExitCode.PENDING if checked.candidates else ExitCode.OK
 
 
 def _sieve(settings: Settings, known: Path | None) -> Sieve:
     if known is not None:
-        return wiring.audit_plan(known).sieve
+        return plans.audit_plan(known).sieve
     tools = wiring.service_tools(settings)
     return tools.shelf.sieve(tools.lists_in_force()[0])
 

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from hashscan.cli import wiring
+from hashscan.cli import plans, wiring
 from hashscan.cli.stopping import Stop
 from hashscan.jobs.conclude import ActTools
 from hashscan.jobs.confirm import confirm_waiting
@@ -25,13 +25,13 @@ def command(ctx: click.Context, *, quarantine: bool | None, as_json: bool, quiet
     """Ask the service again about pending candidates, act on the answers, and tell outcomes that it has not acknowledged."""
     with wiring.conversation(wiring.Talk(json=as_json, quiet=quiet)) as (reporter, stack):
         settings = wiring.settings(ctx.obj, {"quarantine.enabled": quarantine})
-        return _confirm(wiring.service_plan(settings, stack, dry_run=False), reporter, Stop(stack))
+        return _confirm(plans.service_plan(settings, stack, dry_run=False, trigger="confirm"), reporter, Stop(stack))
 
 
-def _confirm(plan: wiring.Plan, reporter: Reporter, stop: Stop) -> int:
+def _confirm(plan: plans.Plan, reporter: Reporter, stop: Stop) -> int:
     started = time.time()
-    tally = Tally(unsettled_cases=wiring.recover(plan, reporter))
-    confirm_waiting(ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, stop), plan.sieve, tally)
+    tally = Tally(stale=plan.stale, unsettled_cases=plans.recover(plan, reporter))
+    confirm_waiting(ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, stop, plan.tenant_of), plan.sieve, tally)
     close_run(plan.tell, plan.confirmer, reporter, tally)
     reporter.tell(events.summary(tally, complete=not tally.stopped, seconds=time.time() - started))
     return tally.exit_code

@@ -68,7 +68,9 @@ class _Demo:
 
         self._plant()
         self._run(
-            "A hotline makes a service and imports its list", "service init --name Demo", "service import {list} --list police"
+            "A hotline makes a service and imports its list",
+            "service init --name Demo --root-keys {keys}",
+            "service import {list} --list police",
         )
         with start_embedded(self._data) as service:
             self._run(
@@ -82,6 +84,7 @@ class _Demo:
             self._check_untouched()
             self._run("With --quarantine, confirmed findings are taken", "scan --quarantine {tree}", expect=ExitCode.FINDINGS)
             case = self._check_quarantined()
+            self._run("Anybody can check, years later and offline, why a file was taken", f"audit verdict {case}")
             self._run("One file turns out to be a mistake and goes back", f"quarantine restore {case}")
             self._check_restored()
             self._run("What the host and the hotline know now", "confirm -q", "status", "service status")
@@ -117,7 +120,12 @@ class _Demo:
     def _run(self, title: str, *lines: str, expect: ExitCode = ExitCode.OK) -> None:
         self._step += 1
         click.secho(f"\n{self._step}. {title}", bold=True)
-        names = {"tree": str(self._tree), "list": str(self._folder / "police.sha1"), "etc": str(self._enrolment)}
+        names = {
+            "tree": str(self._tree),
+            "list": str(self._folder / "police.sha1"),
+            "etc": str(self._enrolment),
+            "keys": str(self._folder / "root-keys"),
+        }
         for line in lines:
             words = [word.format(**names) for word in line.split(" ")]
             click.secho(f"$ hashscan {' '.join(words)}".replace(str(self._folder), "DEMO"), fg="cyan")

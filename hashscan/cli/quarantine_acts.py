@@ -70,7 +70,7 @@ def release_held(config: Path | None, /, case_ids: tuple[str, ...], **options: o
                 reporter.tell(events.case(case))
             click.echo(f"{len(found)} cases wait and would be taken; --yes does it", err=True)
             return ExitCode.FINDINGS if found else ExitCode.OK
-        act = ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, Stop(stack))
+        act = ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, Stop(stack), plan.tenant_of)
         release(act, vault, plan.sieve, found, tally)
         close_run(plan.tell, plan.confirmer, reporter, tally)
         reporter.tell(events.summary(tally, complete=not tally.stopped, seconds=time.time() - started))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hashscan.cli import wiring
+from hashscan.cli import engines, plans, wiring
 from hashscan.cli.stopping import Stop
 from hashscan.errors import UsageError
 from hashscan.jobs.conclude import ActTools
@@ -43,22 +43,22 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     with wiring.conversation(wiring.Talk(json=options["as_json"], quiet=options["quiet"])) as (reporter, stack):
         flags = {"scan.jobs": options["jobs"], "quarantine.enabled": options["quarantine"]}
         settings = wiring.settings(ctx.obj, flags)
-        roots = wiring.absolute(options["paths"])
+        roots = engines.absolute(options["paths"])
         if options["known"]:
-            plan = wiring.audit_plan(options["known"])
+            plan = plans.audit_plan(options["known"])
         else:
-            plan = wiring.service_plan(settings, stack, dry_run=options["dry_run"])
+            plan = plans.service_plan(settings, stack, dry_run=options["dry_run"])
             require_self_test(plan.sieve)
         return _recheck(settings, plan, roots, reporter, Stop(stack))
 
 
-def _recheck(settings: Settings, plan: wiring.Plan, roots: list[bytes], reporter: Reporter, stop: Stop) -> int:
+def _recheck(settings: Settings, plan: plans.Plan, roots: list[bytes], reporter: Reporter, stop: Stop) -> int:
     started = time.time()
     lists = [target.list for target in plan.lists.targets] if plan.lists else []
     reporter.tell(events.scan_start(roots, plan.mode, lists, {"recheck": True, "stale": plan.stale}))
-    tally = Tally(unsettled_cases=wiring.recover(plan, reporter))
-    act = ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, stop)
-    recheck(ScanTools(wiring.recheck_engine(settings), plan.sieve, act, time.monotonic, stop), roots, tally)
+    tally = Tally(stale=plan.stale, unsettled_cases=plans.recover(plan, reporter))
+    act = ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, stop, plan.tenant_of)
+    recheck(ScanTools(engines.recheck_engine(settings), plan.sieve, act, time.monotonic, stop), roots, tally)
     close_run(plan.tell, plan.confirmer, reporter, tally)
     reporter.tell(events.summary(tally, complete=not tally.stopped, seconds=time.time() - started))
     return tally.exit_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashscan.cli import wiring
+from hashscan.cli import plans
 from hashscan.errors import UsageError
 from hashscan.files.checkpoint import Checkpoint, Saved
 from hashscan.model import Sifted
@@ -12,7 +12,7 @@ from hashscan.settings import Settings
 NAME = "checkpoint"
 
 
-def checkpoint_of(chosen: Settings, plan: wiring.Plan, tally: Tally) -> Checkpoint | None:
+def checkpoint_of(chosen: Settings, plan: plans.Plan, tally: Tally) -> Checkpoint | None:
     """Where the scan notes what is left; None for an audit, which keeps no state.
 
     One that moves files does not go on where a dry run stopped. ``tally`` has what was counted before the walk.

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from hashscan.cli import wiring
+from hashscan.cli import engines, plans, wiring
 from hashscan.cli.resuming import checkpoint_of, stopped_scan
 from hashscan.cli.stopping import Stop
 from hashscan.errors import ExitCode, FilterError, QuarantineError, RefusedError, UsageError
@@ -63,14 +63,15 @@ def command(ctx: click.Context, /, **options: Any) -> int:
             "cache.enabled": False if options["no_cache"] else None,
         }
         settings = wiring.settings(ctx.obj, flags)
-        roots = wiring.absolute(options["paths"])
-        listed = wiring.absolute(_listed(options["files_from"], null=options["null"]))
+        roots = engines.absolute(options["paths"])
+        listed = engines.absolute(_listed(options["files_from"], null=options["null"]))
         if options["resume"] and (roots or listed or options["known"]):
             raise UsageError("--resume goes on with the paths and lists of a scan that was stopped", hint="name no PATH")
         if not roots and not listed and not options["resume"]:
             raise UsageError("nothing to scan", hint="name at least one PATH")
-        wiring.refuse_own(settings, [*roots, *listed])
-        run = _Run(reporter, stack, time.time(), roots, listed)
+        own = engines.own_folders(settings)
+        own.refuse([*roots, *listed])
+        run = _Run(reporter, stack, time.time(), roots, listed, own)
         try:
             code = _scan(settings, options, run)
         except (FilterError, RefusedError, QuarantineError) as error:
@@ -82,13 +83,14 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One run of the command: its sinks, what to close at its end, when it began, the paths that were named and listed."""
+    """One run of the command: its sinks, what to close at its end, when it began, paths named and listed, our own folders."""
 
     reporter: Reporter
     stack: ExitStack
     started: float
     roots: list[bytes]
     listed: list[bytes]
+    own: engines.OwnFolders
 
 
 def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
@@ -99,14 +101,14 @@ def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
     told = {"jobs": settings.scan.jobs, "stale": plan.stale, "listed": len(run.listed), "resumed": resumed is not None}
     shown = [*run.roots, *run.listed][: max(len(run.roots), _MAX_SHOWN)]
     run.reporter.tell(events.scan_start(shown, plan.mode, _list_refs(plan), told))
-    tally = Tally(unsettled_cases=wiring.recover(plan, run.reporter))
+    tally = Tally(stale=plan.stale, unsettled_cases=plans.recover(plan, run.reporter))
     # An audit cannot ask again later, so that it reports what it has found even when it is stopped.
-    act = ActTools(plan.confirmer, plan.memory, plan.quarantine, run.reporter, stop if plan.lists else never)
+    act = ActTools(plan.confirmer, plan.memory, plan.quarantine, run.reporter, stop if plan.lists else never, plan.tenant_of)
     roots = _roots(run, tally)
     checkpoint = checkpoint_of(settings, plan, tally)
     if resumed:
         tally.add(resumed.totals)
-    engine = wiring.engine(settings, checkpoint, resumed, audit=plan.lists is None)
+    engine = engines.engine(settings, run.own, checkpoint, resumed, audit=plan.lists is None)
     scan(ScanTools(engine, plan.sieve, act, time.monotonic, stop), roots, tally)
     close_run(plan.tell, plan.confirmer, run.reporter, tally)
     complete = not tally.stopped
@@ -134,18 +136,18 @@ def _roots(run: _Run, tally: Tally) -> list[bytes]:
     return present
 
 
-def _plan(settings: Settings, options: dict[str, Any], run: _Run) -> wiring.Plan:
+def _plan(settings: Settings, options: dict[str, Any], run: _Run) -> plans.Plan:
     """What the scan works with, after everything that must hold before it was checked."""
     if options["known"]:
         if options["quarantine"]:
             raise UsageError("an audit against a plain list never moves files", hint="leave --quarantine or --known out")
-        return wiring.audit_plan(options["known"])
-    plan = wiring.service_plan(settings, run.stack, dry_run=options["dry_run"])
+        return plans.audit_plan(options["known"])
+    plan = plans.service_plan(settings, run.stack, dry_run=options["dry_run"])
     require_self_test(plan.sieve)
     return plan
 
 
-def _list_refs(plan: wiring.Plan) -> list[ListRef]:
+def _list_refs(plan: plans.Plan) -> list[ListRef]:
     return [target.list for target in plan.lists.targets] if plan.lists else []
 
 

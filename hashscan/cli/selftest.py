@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import click
 
-from hashscan.cli import wiring
+from hashscan.cli import engines, wiring
 from hashscan.errors import ExitCode
 from hashscan.jobs.confirm import ServiceConfirmer
 from hashscan.jobs.selftest import selftest
@@ -22,10 +22,11 @@ def command(ctx: click.Context) -> int:
     settings = wiring.settings(ctx.obj)
     tools = wiring.service_tools(settings)
     with ExitStack() as stack:
-        sieve = tools.shelf.sieve(tools.lists_in_force()[0])
-        confirmer = ServiceConfirmer(tools.court(stack))
+        lists, _ = tools.lists_in_force()
+        sieve = tools.shelf.sieve(lists)
+        confirmer = ServiceConfirmer(tools.court(stack, lists))
         good = True
-        for step in selftest(wiring.small_engine(settings), sieve, confirmer):
+        for step in selftest(engines.small_engine(settings), sieve, confirmer):
             click.echo(f"{'ok    ' if step.holds else 'FAILED'}  {step.name}: {step.seen}")
             good = good and step.holds
     if confirmer.refusal is not None:

@@ -1,38 +1,41 @@
-"""The only composition root: settings go in, live tools come out. Flags become objects here; nothing below asks for them."""
+"""The composition root, with `engines` and `plans`: settings go in, live tools come out. Nothing below asks for a flag.
+
+What a host has anyway is made here: settings, sinks, the service, lists, state, vault. `engines` makes what reads files,
+`plans` what a scan asks with and does with findings.
+"""
 
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hashscan.central.client import HttpFetcher, HttpService, Link
-from hashscan.central.outbox import Forgetful, Outbox, UntoldOutbox
-from hashscan.errors import HashscanError, IncompleteError, QuarantineError, StateError, UsageError
-from hashscan.files.cache import Cache, CacheOptions, DigestCache, NoCache
-from hashscan.files.checkpoint import Checkpoint, Saved
-from hashscan.files.engine import InProcessEngine, LocalEngine
-from hashscan.files.recheck import RecheckEngine
-from hashscan.files.walk import WalkOptions
-from hashscan.jobs.confirm import Court, LocalConfirmer, ServiceConfirmer
-from hashscan.jobs.outcomes import OutcomeTools
+from hashscan.central.enrolling import HttpKeys
+from hashscan.central.outbox import Outbox, UntoldOutbox
+from hashscan.errors import HashscanError, IncompleteError, StateError, UsageError
+from hashscan.jobs.confirm import Court
+from hashscan.jobs.rekey import Rekeying
 from hashscan.jobs.sync import SyncTools
-from hashscan.known.exact import load_local_list
-from hashscan.known.keys import ProviderKey
+from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf
-from hashscan.known.trust import PinnedTrust
-from hashscan.ports import Confirmer, Engine, Lists, Memory, Quarantine, Reporter, Sieve
+from hashscan.known.trust import TufTrust
+from hashscan.ports import Lists, Reporter, Trust
+from hashscan.quarantine.cabinet import Cabinet
+from hashscan.quarantine.keeping import keeping_time
+from hashscan.quarantine.limits import Limits
 from hashscan.quarantine.lock import RunLock
-from hashscan.quarantine.policy import Limits
-from hashscan.quarantine.report_only import ReportOnly
-from hashscan.quarantine.vault import HOLDING_NAME, Recovered, Vault
+from hashscan.quarantine.seal import Identity, Recipients
+from hashscan.quarantine.tenants import Tenants
+from hashscan.quarantine.vault import Grounds, Manner, Vault
 from hashscan.report import events
 from hashscan.report.console import open_console
 from hashscan.report.fan import Except, Reporters
@@ -42,8 +45,7 @@ from hashscan.report.text import TextReporter
 from hashscan.settings import Settings, load, read_secret
 
 OUTBOX_NAME = "agent.sqlite"
-_MAX_KEY_BYTES = 256
-_MAX_JOBS = 4  # more readers than this on one disk slow each other down (measured cold)
+_MAX_ROOT_BYTES = 512_000  # what `known.proof` takes
 
 
 def settings(config: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -92,8 +94,8 @@ class ServiceTools:
 
     settings: Settings
     link: Link
-    trust: PinnedTrust
-    key: ProviderKey
+    trust: TufTrust
+    ring: KeyRing
     shelf: Shelf
 
     @property
@@ -101,18 +103,35 @@ class ServiceTools:
         """The name of this provider."""
         return self.settings.service.provider
 
-    def court(self, stack: ExitStack) -> Court:
-        """What it takes to confirm."""
+    def court(self, stack: ExitStack, lists: Lists) -> Court:
+        """What it takes to confirm on the word of ``lists``, which are in force."""
         service = HttpService(self.link)
         stack.callback(service.close)
-        accepted = frozenset(self.settings.lists.md5_is_enough)
-        return Court(service, self.trust, self.key, self.provider, time.time, accepted)
+        withdrawn, told, seen = self.shelf.withdrawn(lists), self.settings.lists, self.shelf.clock
+        return Court(
+            service,
+            lists.verdict_keys,
+            self.ring,
+            self.provider,
+            time.time,
+            md5_is_enough=frozenset(told.md5_is_enough),
+            report_only=frozenset(told.report_only),
+            withdrawn=lambda list_id, entry: withdrawn.entry(list_id, entry) is not None,
+            doubt=lambda: seen.doubt(time.time()),
+        )
+
+    def grounds(self, lists: Lists) -> Grounds:
+        """What verdicts rest on while ``lists`` are in force."""
+        return Grounds(lists.provider, lists.proof, lambda ref: self.ring.confirm_key(ref.id, ref.epoch))
 
     def sync_tools(self, stack: ExitStack, reports: Reporter) -> SyncTools:
         """What it takes to sync."""
-        fetcher = HttpFetcher(self.link)
+        fetcher, keys = HttpFetcher(self.link), HttpKeys(self.link)
         stack.callback(fetcher.close)
-        return SyncTools(self.trust, fetcher, self.shelf, reports, time.time)
+        stack.callback(keys.close)
+        rekeying = Rekeying(keys, self.provider, Path(self.settings.service.provider_key_file), time.time)
+        cases = vault(self.settings, "").cases
+        return SyncTools(self.trust, fetcher, self.shelf, reports, time.time, rekeying, cases)
 
     def lists_in_force(self) -> tuple[Lists, bool]:
         """The lists in force and whether they are stale. Raises `FilterError`."""
@@ -126,25 +145,55 @@ def service_tools(chosen: Settings) -> ServiceTools:
     if not told.url or not told.provider:
         hint = "set service.url and service.provider from the enrolment, or audit with 'scan --known LIST'"
         raise UsageError("no central service is configured", hint=hint)
-    trust = PinnedTrust(_public_key(Path(told.public_key_file)), told.provider)
-    key = ProviderKey.from_hex(read_secret(Path(told.provider_key_file)))
-    link = Link(
+    folder = chosen.state_dir / "lists"
+    trust = TufTrust(_root(Path(told.root_file)), told.provider, folder / "tuf")
+    ring = KeyRing.from_text(read_secret(Path(told.provider_key_file), lines=True))
+    return ServiceTools(chosen, link(chosen), trust, ring, Shelf(folder, trust, ring))
+
+
+def link(chosen: Settings) -> Link:
+    """How to reach the configured service. Raises `UsageError`."""
+    told = chosen.service
+    return Link(
         told.url,
         read_secret(Path(told.api_key_file)),
         ca_file=Path(told.ca_file) if told.ca_file else None,
         proxy=told.proxy or None,
         deadline=told.deadline,
+        client_cert=_client_cert(chosen),
+        total=told.sync_deadline,
     )
-    return ServiceTools(chosen, link, trust, key, Shelf(chosen.state_dir / "lists", trust, key))
 
 
-def _public_key(path: Path) -> str:
+def _client_cert(chosen: Settings) -> tuple[Path, Path] | None:
+    names = (chosen.service.client_cert_file, chosen.service.client_key_file)
+    if not any(names):
+        return None
+    if not all(names):
+        hint = "set both service.client_cert_file and service.client_key_file"
+        raise UsageError("a client certificate needs its private key", hint=hint)
+    return Path(names[0]), Path(names[1])
+
+
+def trust_from(chosen: Settings, root: Path | None) -> Callable[[str], Trust]:
+    """The trust of a provider that begins with ``root``, or with the configured root; to reopen proofs, not to sync.
+
+    Raises `UsageError` where the file cannot be read.
+    """
+    pinned = _root(root or Path(chosen.service.root_file))
+    return lambda provider: TufTrust(pinned, provider, chosen.state_dir / "lists" / "tuf")
+
+
+def _root(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(_MAX_KEY_BYTES).decode("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        hint = "service.public_key_file comes with the enrolment"
-        raise UsageError(f"cannot read the pinned key {path}: {error}", hint=hint) from None
+            data = stream.read(_MAX_ROOT_BYTES + 1)
+    except OSError as error:
+        hint = "service.root_file comes with the enrolment"
+        raise UsageError(f"cannot read the pinned root {path}: {error.strerror}", hint=hint) from None
+    if len(data) > _MAX_ROOT_BYTES:
+        raise UsageError(f"the pinned root {path} is longer than {_MAX_ROOT_BYTES} bytes")
+    return data
 
 
 def outbox(chosen: Settings, stack: ExitStack, *, untold: bool = False) -> Outbox:
@@ -166,153 +215,52 @@ def outbox_if_any(chosen: Settings, stack: ExitStack) -> Outbox | None:
     return outbox(chosen, stack)
 
 
-def vault(chosen: Settings, trigger: str) -> Vault:
-    """The vault with the limits of this host."""
-    limits = Limits(per_run=chosen.quarantine.per_run, allow_hard_links=chosen.quarantine.allow_hard_links)
-    return Vault(chosen.vault_dir, limits, trigger=trigger)
+def vault(chosen: Settings, trigger: str, grounds: Grounds | None = None) -> Vault:
+    """The vault with the limits of this host; whoever takes files needs ``grounds``. Raises `UsageError` for wrong settings."""
+    told = chosen.quarantine
+    limits = Limits(told.per_run, told.per_day, told.per_entry, told.per_owner, told.allow_hard_links)
+    return Vault(chosen.vault_dir, limits, manner=_manner(chosen, trigger, grounds))
+
+
+def _manner(chosen: Settings, trigger: str, grounds: Grounds | None) -> Manner:
+    if grounds is None:  # nothing is taken, and a wrong setting about that must not keep anybody from looking or restoring
+        return Manner(actor(trigger))
+    sealed, kept = chosen.evidence.recipients, chosen.retention
+    return Manner(
+        actor(trigger),
+        grounds,
+        recipients=Recipients(sealed) if sealed else None,
+        tenants=tenants(chosen),
+        profile=kept.profile,
+        keep=keeping_time(kept.profile, kept.purge_after, sealed=bool(sealed)),
+    )
+
+
+def tenants(chosen: Settings) -> Tenants:
+    """Whose file is where, by the rules of this host. Raises `UsageError` for a wrong rule."""
+    return Tenants.of(chosen.tenants.profiles, chosen.tenants.rules)
+
+
+def cabinet(chosen: Settings, trigger: str) -> Cabinet:
+    """The cases of this host for a person who looks."""
+    return Cabinet(chosen.vault_dir, actor=actor(trigger))
+
+
+def actor(command: str) -> str:
+    """Who does this, for records and the log: the command, the user it runs as, and who became that user by sudo."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    before = os.environ.get("SUDO_USER", "")
+    return f"{command} ({name}{f', sudo by {before}' if before else ''})"
+
+
+def identity(path: Path) -> Identity:
+    """The key that opens sealed evidence, from a file that only its owner can read. Raises `UsageError`."""
+    return Identity(read_secret(path, lines=True))
 
 
 def lock(chosen: Settings, name: str = "lock") -> RunLock:
     """One run at a time; a sync, which only replaces lists in one step, has a lock of its own."""
     return RunLock(chosen.run_dir / name)
-
-
-def _workers(chosen: Settings) -> int:
-    return chosen.scan.jobs or min(os.cpu_count() or 1, _MAX_JOBS)
-
-
-def engine(
-    chosen: Settings, checkpoint: Checkpoint | None = None, resumed: Saved | None = None, *, audit: bool = False
-) -> Engine:
-    """The engine of a scan: forked workers. An audit uses the digest cache that it finds, and leaves none behind."""
-    remembers = digest_cache(chosen, make=not audit) if chosen.cache.enabled else NoCache()
-    return LocalEngine(_walk_options(chosen, remembers), _workers(chosen), checkpoint=checkpoint, resumed=resumed)
-
-
-def digest_cache(chosen: Settings, *, make: bool = True) -> DigestCache:
-    """The digest cache of this host, whether or not scans use it."""
-    options = CacheOptions(reread=chosen.cache.reread, max_bytes=chosen.cache.max_size, make=make)
-    return DigestCache(chosen.cache_dir, options)
-
-
-def recheck_engine(chosen: Settings) -> Engine:
-    """The engine that walks the digest cache."""
-    return RecheckEngine(digest_cache(chosen), _workers(chosen), chosen.scan.file_deadline)
-
-
-def small_engine(chosen: Settings) -> Engine:
-    """The engine for a handful of files: this process."""
-    return InProcessEngine(_walk_options(chosen, NoCache()))
-
-
-def _own_directories(chosen: Settings) -> frozenset[tuple[int, int]]:
-    """Device and inode of the folders that a walk leaves out: ours, and private.
-
-    One that others can enter is no place of ours, but a mistake in the configuration (``state = "/srv"``) that would hide
-    everything in it from the scan.
-    """
-    own: set[tuple[int, int]] = set()
-    with suppress(QuarantineError):  # a vault that we cannot read is not ours; where it should be, `recover` says so
-        own.update(vault(chosen, "").own_directories())
-    for folder in (chosen.state_dir, chosen.vault_dir, chosen.run_dir, chosen.cache_dir):
-        try:
-            status = folder.stat()
-        except OSError:
-            continue  # not there, or not ours to look at: then a walk will say so by itself
-        if status.st_uid == os.geteuid() and status.st_mode & 0o077 == 0:
-            own.add((status.st_dev, status.st_ino))
-    return frozenset(own)
-
-
-def refuse_own(chosen: Settings, roots: Sequence[bytes]) -> None:
-    """Nothing at or below our own folders is scanned: evidence would be quarantined again. Raises `UsageError`."""
-    own = _own_directories(chosen)
-    looked_at: set[bytes] = set()
-    for root in roots:
-        here = os.path.realpath(root)
-        while here not in looked_at:
-            looked_at.add(here)
-            with suppress(OSError):  # what is not there, or not reachable, is for the walk to tell
-                status = os.stat(here, follow_symlinks=False)
-                if (status.st_dev, status.st_ino) in own:
-                    raise UsageError(
-                        f"{os.fsdecode(root)!r} belongs to hashscan itself", hint="its own folders are never scanned"
-                    )
-            here = os.path.dirname(here)
-
-
-def _walk_options(chosen: Settings, remembers: Cache) -> WalkOptions:
-    return WalkOptions(
-        max_file_bytes=chosen.scan.max_file_size or None,
-        own=_own_directories(chosen),
-        own_names=frozenset({HOLDING_NAME}),
-        file_deadline=chosen.scan.file_deadline,
-        cache=remembers,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a scan asks with and what it does with findings: the flags, turned into objects."""
-
-    sieve: Sieve
-    confirmer: Confirmer
-    memory: Memory
-    quarantine: Quarantine
-    mode: str
-    lists: Lists | None = None
-    stale: bool = False
-    tell: OutcomeTools | None = None
-    vault: Vault | None = None
-
-
-def audit_plan(known: Path) -> Plan:
-    """A plain local list, no service: findings are reported, never moved, and nothing is remembered."""
-    sieve = load_local_list(known)
-    return Plan(sieve, LocalConfirmer(sieve), Forgetful(time.time), ReportOnly(), "audit")
-
-
-def service_plan(chosen: Settings, stack: ExitStack, *, dry_run: bool) -> Plan:
-    """The lists in force and the service, under the lock of one run at a time. A wrong configuration is told before that.
-
-    A dry run is a quarantine that only reports and an outbox that tells nobody.
-    """
-    tools = service_tools(chosen)
-    stack.enter_context(lock(chosen))
-    lists, stale = tools.lists_in_force()
-    moves = chosen.quarantine.enabled and not dry_run
-    memory = outbox(chosen, stack, untold=dry_run)
-    court = tools.court(stack)
-    real = vault(chosen, "hashscan scan")
-    return Plan(
-        sieve=tools.shelf.sieve(lists),
-        confirmer=ServiceConfirmer(court),
-        memory=memory,
-        quarantine=real if moves else ReportOnly(),
-        mode="dry-run" if dry_run else "quarantine" if moves else "report",
-        lists=lists,
-        stale=stale,
-        tell=None if dry_run else OutcomeTools(court.service, court.trust, memory, court.provider),
-        vault=None if dry_run else real,
-    )
-
-
-def absolute(paths: Sequence[bytes]) -> list[bytes]:
-    """Paths as the operator means them: absolute, without ``.`` and ``..``; links in them are followed when they are opened.
-
-    Raises `UsageError` for an empty one: a script's unset variable does not mean the current directory.
-    """
-    if not all(paths):
-        raise UsageError("a path is empty", hint="is a variable unset?")
-    try:
-        return [os.path.abspath(path) for path in paths]
-    except FileNotFoundError:
-        raise UsageError("the current directory is gone", hint="name absolute paths") from None
-
-
-def recover(plan: Plan, reports: Reporter) -> int:
-    """Bring what an earlier run left half done to its end, before anything else. How many cases need a person."""
-    results = plan.vault.recover() if plan.vault is not None else []
-    for result in results:
-        reports.tell(events.recovered(result.case_id, result.outcome.value, result.detail))
-    return sum(result.outcome in {Recovered.WAITING, Recovered.DAMAGED, Recovered.ORPHAN} for result in results)

@@ -37,7 +37,7 @@ SEES = {"service": {"known", "central", "report"}, "__main__": {"cli"}}
 CONNECTED = {("cli", "service")}
 """The one passage on a floor: ``hashscan service`` is a command. It may be inside a function: the extra may be missing."""
 
-LATE = {"hashscan.central.client"}
+LATE = {"hashscan.central.client", "hashscan.known.trust"}
 """Modules that load a module of their own room late, because it brings a library that is slow to import; no cycle is dodged."""
 
 

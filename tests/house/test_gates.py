@@ -19,6 +19,7 @@ GATES: dict[str, set[str]] = {
     "bitarray": {"known"},
     "securesystemslib": {"known"},
     "tuf": {"known"},
+    "pyrage": {"quarantine"},
     "fastapi": {"service"},
     "sqlalchemy": {"service"},
     "uvicorn": {"service"},
