@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import platform
 import re
+import signal
 import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +45,9 @@ _openat2_call.restype = ctypes.c_long
 _openat2_call.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
 
 
+_HOWS: dict[int, bytes] = {}  # struct open_how for each combination of flags: the walk asks for the same one each time
+
+
 def _raise_errno(code: int, name: bytes) -> NoReturn:
     raise OSError(code, os.strerror(code), name)
 
@@ -51,7 +56,9 @@ def _openat2(dir_fd: int, path: bytes, flags: int) -> int:
     """One openat2 call under the strict rules. Raises OSError; ENOSYS where the kernel does not know it."""
     if _OPENAT2 is None:
         _raise_errno(errno.ENOSYS, path)
-    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, _STRICT)
+    how = _HOWS.get(flags)
+    if how is None:
+        how = _HOWS[flags] = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, _STRICT)
     code = errno.EAGAIN
     for _ in range(_AGAIN_TRIES):
         fd: int = _openat2_call(_OPENAT2, dir_fd, path, how, len(how))
@@ -203,6 +210,21 @@ def open_unnamed(dir_fd: int, mode: int) -> int:
     Raises OSError: EOPNOTSUPP, EISDIR or EINVAL where the filesystem or the kernel does not know it.
     """
     return os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode, dir_fd=dir_fd)
+
+
+def has_writer(fd: int) -> bool | None:
+    """Whether somebody has the file behind the read-only ``fd`` open for writing; None where the kernel does not say.
+
+    A read lease is only granted where nobody has (fcntl(2), F_SETLEASE); it is given back at once. Whoever opens the file in
+    that moment waits for microseconds, and we would be told by SIGIO, which kills: SIGURG is ignored.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return True if error.errno == errno.EAGAIN else None  # not ours and no CAP_LEASE, or a filesystem without leases
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
 
 
 def parse_mountinfo(text: bytes) -> dict[int, bytes]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 MAX_DEPTH = 16
+_MOST_SAID = 120  # characters of a key, which may be any name in a document, in a message
 _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -152,7 +153,7 @@ class Fields:
 
     def object(self, key: str) -> Fields:
         """An object."""
-        return Fields(self._value(key), f"{self._where}.{key}")
+        return Fields(self._value(key), f"{self._where}.{key[:_MOST_SAID]}")
 
     def names(self) -> tuple[str, ...]:
         """The keys that are there."""

@@ -39,7 +39,9 @@ def as_size(value: Any) -> int:
 
 def as_duration(value: Any) -> float:
     """Seconds from a number or a text."""
-    return parse_duration(f"{value:f}" if isinstance(value, int | float) and not isinstance(value, bool) else as_text(value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _bounded(value, MAX_DURATION, 'a duration like "36h" or "7d", of at most a hundred years')
+    return parse_duration(as_text(value))
 
 
 def as_text(value: Any) -> str:

@@ -13,24 +13,21 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from blake3 import blake3
-
-from hashscan.atomic import make_private_directory, write_bytes
+from hashscan.atomic import make_private_directory
 from hashscan.files.filesystems import BELIEVED
+from hashscan.files.host import MACHINE_IDS, machine_of
 from hashscan.files.store import Store, StoreTrouble
 from hashscan.model import Warned
 
 NAME = "digests.sqlite"
 _CONDEMNED = "digests.damaged"  # a worker met damage: the next run begins anew
-_HOST_ID = "host-id"
-_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 _LOCK_SECONDS = 2.0  # the longest that a run waits for another one that is just making the file
-_MAX_ID_BYTES = 256
 _MAX_RUN = 1 << 31
+_SECRET_BYTES = 32
 SETTLE_SECONDS = 120.0
 """How old a ctime must be when a file is read, for its digest to be remembered. Within one tick of the clock (4 ms, on old
 filesystems 1 s) two writes leave one ctime; a store through a shared map leaves none while the page is dirty, and write-back
@@ -47,12 +44,12 @@ class CacheOptions:
     ``make``, a cache that is not there is not made.
     """
 
-    reread: int = 32
+    reread: int = 256
     max_bytes: int = 2 << 30
     settle_seconds: float = SETTLE_SECONDS
     believed: frozenset[bytes] = BELIEVED
     clock: Callable[[], float] = time.time
-    machine_ids: tuple[Path, ...] = field(default=_MACHINE_IDS)
+    machine_ids: tuple[Path, ...] = MACHINE_IDS
     make: bool = True
 
 
@@ -82,6 +79,10 @@ class Cache(Protocol):
     def run(self) -> int:
         """The number of this run."""
 
+    @property
+    def secret(self) -> bytes:
+        """The key of its marks (`rows.Marker`)."""
+
     def begin(self) -> list[Warned]:
         """Before the workers are forked. Never raises: what is wrong is told."""
 
@@ -100,6 +101,7 @@ class NoCache:
 
     options = CacheOptions()
     run = 0
+    secret = b""
 
     def begin(self) -> list[Warned]:
         """Nothing to do."""
@@ -124,6 +126,7 @@ class DigestCache:
     def __init__(self, folder: Path, options: CacheOptions | None = None) -> None:
         self._folder, self.options = folder, options or CacheOptions()
         self.run = 0
+        self.secret = b""
         self._on = False
 
     @property
@@ -174,7 +177,7 @@ class DigestCache:
 
     def _usable(self) -> tuple[Store, str]:
         """The open file, and why it had to be made anew, "" where it had not. Raises OSError, `StoreTrouble`."""
-        machine = self._machine()
+        machine = machine_of(self._folder, self.options.machine_ids)
         try:
             told = os.lstat(self.path)
         except FileNotFoundError:
@@ -200,17 +203,25 @@ class DigestCache:
             run = store.meta("run")
             if store.meta("machine") != machine:
                 return "it is another host's"
+            secret = store.meta("secret")
         except StoreTrouble as error:
             if not error.damaged:
                 raise
             return str(error)
-        return "" if isinstance(run, int) and 0 <= run < _MAX_RUN else "it has lost count"
+        if not isinstance(run, int) or not 0 <= run < _MAX_RUN:
+            return "it has lost count"
+        try:
+            self.secret = bytes.fromhex(secret if isinstance(secret, str) else "")
+        except ValueError:
+            self.secret = b""
+        return "" if len(self.secret) == _SECRET_BYTES else "it has lost its key"
 
     def _make(self, machine: str) -> Store:
         self._remove()
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         store = Store(self.path, self.options.max_bytes, create=True)
-        store.set_meta({"machine": machine, "made": self.options.clock(), "run": 0})
+        self.secret = secrets.token_bytes(_SECRET_BYTES)
+        store.set_meta({"machine": machine, "made": self.options.clock(), "run": 0, "secret": self.secret.hex()})
         return store
 
     def _remove(self) -> None:
@@ -224,19 +235,6 @@ class DigestCache:
         self.run = before + 1 if isinstance(before, int) else 1
         store.set_meta({"run": self.run})
 
-    def _machine(self) -> str:
-        """What tells this host from others, hashed: the id is a secret. Where a host has none, a random one is kept beside."""
-        for path in self.options.machine_ids:
-            with suppress(OSError), path.open("rb") as stream:
-                if told := stream.read(_MAX_ID_BYTES).strip():
-                    return blake3(b"hashscan digest cache" + told).hexdigest()
-        beside = self._folder / _HOST_ID
-        if not beside.exists():
-            write_bytes(beside, secrets.token_hex(16).encode())
-        with beside.open("rb") as stream:
-            own = stream.read(_MAX_ID_BYTES)
-        return blake3(own + os.uname().nodename.encode()).hexdigest()
-
     def attach(self) -> str:
         """Use what is there without counting a run: "" or why it cannot be used."""
         self._on = False
@@ -248,7 +246,7 @@ class DigestCache:
                     return "the digest cache is damaged"
                 store = Store(self.path, self.options.max_bytes)
                 try:
-                    why = self._strange(store, self._machine())
+                    why = self._strange(store, machine_of(self._folder, self.options.machine_ids))
                     run = store.meta("run")
                 finally:
                     store.close()

@@ -13,6 +13,7 @@ from hashscan.files.walk import ANY_DEVICE, Node
 MAX_OPEN = 64  # directories that one worker holds open
 STRIDE = 32  # levels that are opened in one go; a longer way down leaves a directory open at each halving of the rest of it
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_QUIETLY = FLAGS | os.O_NOATIME
 
 
 class Descriptors:
@@ -23,8 +24,17 @@ class Descriptors:
         self._open: OrderedDict[Node, None] = OrderedDict()
 
     def open_child(self, node: Node, name: bytes) -> int:
-        """Open the directory ``name`` of ``node``. Raises OSError: EXDEV for a mount point, ELOOP for a link."""
-        return _open_quietly(self.get(node), name)
+        """Open the directory ``name`` of ``node``. Raises OSError: EXDEV for a mount point, ELOOP for a link.
+
+        Without changing its access time, where that is ours to ask for: it is for the owner and for root.
+        """
+        above = node.fd if node.fd >= 0 else self.get(node)
+        try:
+            return fsops.open_beneath(above, name, _QUIETLY)
+        except PermissionError as error:
+            if error.errno != errno.EPERM:
+                raise
+            return fsops.open_beneath(above, name, FLAGS)
 
     def open_root(self, index: int) -> int:
         """Open a root, following links. Raises OSError."""
@@ -83,13 +93,3 @@ class Descriptors:
             raise OSError(errno.ENOENT, "not the directory that was listed")
         node.device = status.st_dev
         self.keep(node, fd)
-
-
-def _open_quietly(dir_fd: int, name: bytes) -> int:
-    """Open without changing the access time, which is for the owner (and root) to ask for."""
-    try:
-        return fsops.open_beneath(dir_fd, name, FLAGS | os.O_NOATIME)
-    except PermissionError as error:
-        if error.errno != errno.EPERM:
-            raise
-        return fsops.open_beneath(dir_fd, name, FLAGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from itertools import count, islice
+from itertools import islice
 from typing import TypeAlias
 
 from hashscan.files.tally import Tally
@@ -21,34 +21,31 @@ Recall: TypeAlias = Callable[[Node, int, list[os.DirEntry[str]]], list[tuple[int
 
 
 class Listing:
-    """One directory as it is read; what is neither directory nor regular file is counted at once."""
+    """One directory after the other as it is read; what is neither directory nor regular file is counted at once."""
 
-    def __init__(
-        self,
-        node: Node,
-        tally: Tally,
-        excluded: Callable[[str], bool] | None,
-        alive: Callable[[], None],
-        recall: Recall | None = None,
-    ) -> None:
-        self._node, self._tally, self._excluded, self._alive = node, tally, excluded, alive
-        self._recall = recall
+    def __init__(self, tally: Tally, alive: Callable[[], None], recall: Recall | None = None) -> None:
+        self._tally, self._alive, self._recall = tally, alive, recall
+        self._node = Node(None, b"", 0, 0, 0)
         self._directories: list[tuple[int, str]] = []
         self._files: list[tuple[int, str]] = []
         self._packed: list[Frame] = []
 
-    def read(self, fd: int) -> list[Frame]:
-        """The frames of the directory: subdirectories first, for the bottom of the stack. Raises OSError; see `frames`."""
-        with os.scandir(fd) as entries:
-            wanted = self._wanted(entries) if self._excluded else entries
+    def read(self, node: Node, excluded: Callable[[str], bool] | None = None) -> list[Frame]:
+        """The frames of the open directory ``node``: subdirectories first, for the bottom of the stack.
+
+        Raises OSError; see `frames`.
+        """
+        self._node = node
+        with os.scandir(node.fd) as entries:
+            wanted = self._wanted(entries, excluded) if excluded else entries
             if self._recall is None:
                 for entry in wanted:
-                    self._sort(fd, entry)
+                    self._sort(entry)
             else:
-                self._recall_all(fd, wanted, self._recall)
+                self._recall_all(wanted, self._recall)
         return self.frames()
 
-    def _sort(self, fd: int, entry: os.DirEntry[str]) -> None:
+    def _sort(self, entry: os.DirEntry[str]) -> None:
         try:
             if entry.is_file(follow_symlinks=False):
                 self._files.append((entry.inode(), entry.name))
@@ -57,22 +54,26 @@ class Listing:
             elif entry.is_symlink():
                 self._tally.skip(Reason.SYMLINK)
             else:
-                self._look(fd, entry)
+                self._look(entry)
         except OSError as error:  # only where the filesystem does not tell types
             self._tally.fail(error, self._node, as_bytes(entry.name))
         if len(self._files) >= WINDOW or len(self._directories) >= WINDOW:
             self._spill()
 
-    def _recall_all(self, fd: int, entries: Iterator[os.DirEntry[str]], recall: Recall) -> None:
+    def _recall_all(self, entries: Iterator[os.DirEntry[str]], recall: Recall) -> None:
         """The same, window by window, without the files that the digest cache knows."""
-        for part in count():
+        part = 0
+        while True:
             window = list(islice(entries, WINDOW))
-            files = _regular(window)
+            try:
+                files = [entry for entry in window if entry.is_file(follow_symlinks=False)]
+            except OSError:  # types are not told, and one cannot be looked at: `_sort` says why
+                files = []
             if len(files) != len(window):
                 known = set(files)
                 for entry in window:
                     if entry not in known:
-                        self._sort(fd, entry)
+                        self._sort(entry)
             if len(files) > _FEW:
                 files.sort(key=os.DirEntry.inode)
             self._files += recall(self._node, part, files)
@@ -80,48 +81,42 @@ class Listing:
                 self._spill()
             if len(window) < WINDOW:
                 return
+            part += 1
 
     def frames(self) -> list[Frame]:
-        """What was read so far."""
-        frames = self._cut() if self._files or self._directories else []
-        return sorted([*self._packed, *frames], key=lambda frame: frame.kind) if self._packed else frames
+        """What was read so far of this directory; told once."""
+        if not (self._files or self._directories or self._packed):
+            return []
+        frames, self._packed = [*self._packed, *self._cut()], []
+        return sorted(frames, key=lambda frame: frame.kind)
 
     def _cut(self) -> list[Frame]:
         frames = []
         for kind, names in ((Kind.DIRECTORIES, self._directories), (Kind.FILES, self._files)):
             names.sort(reverse=True)
             ordered = [name for _, name in names]
+            names.clear()
             frames += [Frame(kind, self._node, ordered[at : at + FRAME_NAMES]) for at in range(0, len(ordered), FRAME_NAMES)]
         return frames
 
     def _spill(self) -> None:
         self._packed += [Frame(one.kind, self._node, pack_names(one.names)) for one in self._cut()]
-        self._files.clear()
-        self._directories.clear()
         self._alive()
 
-    def _wanted(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    def _wanted(self, entries: Iterator[os.DirEntry[str]], excluded: Callable[[str], bool]) -> Iterator[os.DirEntry[str]]:
         for entry in entries:
-            if self._excluded is not None and self._excluded(entry.name):
+            if excluded(entry.name):
                 self._tally.skip(Reason.EXCLUDED)
             else:
                 yield entry
 
-    def _look(self, fd: int, entry: os.DirEntry[str]) -> None:
+    def _look(self, entry: os.DirEntry[str]) -> None:
         """FIFO, socket or device; or, where the filesystem does not tell types, something that went
         away meanwhile. Raises OSError."""
-        mode = os.stat(entry.name, dir_fd=fd, follow_symlinks=False).st_mode
+        mode = os.stat(entry.name, dir_fd=self._node.fd, follow_symlinks=False).st_mode
         if stat.S_ISREG(mode):
             self._files.append((entry.inode(), entry.name))
         elif stat.S_ISDIR(mode):
             self._directories.append((entry.inode(), entry.name))
         else:
             self._tally.skip(Reason.SPECIAL)
-
-
-def _regular(entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
-    """The regular files; none where types are not told and one cannot be looked at, for then `Listing._sort` says why."""
-    try:
-        return [entry for entry in entries if entry.is_file(follow_symlinks=False)]
-    except OSError:
-        return []

@@ -14,17 +14,15 @@ from hashscan.errors import IncompleteError
 from hashscan.files.cache import DigestCache
 from hashscan.files.filesystems import filesystem_of
 from hashscan.files.remember import hashed_files
-from hashscan.files.rows import IDENTITY, Row, decode, is_known, mark_of, mask_of
-from hashscan.files.store import Store, StoreTrouble, Writes
+from hashscan.files.rows import IDENTITY, Marker, Row, decode, is_known, mask_of, where_of
+from hashscan.files.store import LAST_ID, Store, StoreTrouble, Writes
 from hashscan.files.tally import Tally, reason_of
-from hashscan.files.window import unknown_in
 from hashscan.flow import Commit
 from hashscan.model import Place, Reason, Sifted, Skipped, Warned
 from hashscan.ports import Sieve
 
 STRETCH = 64  # rows that are read and sieved together: about 1,300 files, 4 ms
 _LACKING = "ENODATA"
-_LAST = (1 << 63) - 1
 
 
 class Stretch(NamedTuple):
@@ -70,7 +68,7 @@ class RecheckEngine:
 
 
 def _between(lows: list[int], *, single: bool) -> list[Stretch]:
-    highs = [low - 1 for low in lows[1:]] + [_LAST] * bool(lows)
+    highs = [low - 1 for low in lows[1:]] + [LAST_ID] * bool(lows)
     return [Stretch(single, low, high) for low, high in zip(lows, highs, strict=True)]
 
 
@@ -97,7 +95,9 @@ class Rechecker:
         self._stack: list[Stretch] = []
         self._low = 0
         self._at = b""
+        self._fingerprint = sieve.fingerprint
         self._marks = Writes()
+        self._markers: dict[int, Marker] = {}
         self._store = self._open()
 
     def _open(self) -> Store | None:
@@ -167,8 +167,8 @@ class Rechecker:
             if row is None or not self._concerns(row):
                 continue
             self._at = Place(row.root, row.path).full
-            if self._sieve.fingerprint and mark == mark_of(row.check, self._sieve.fingerprint):
-                self._tally.cached += len(row) - unknown_in(row, self._needed)
+            if self._fingerprint and mark and (unknown := self._marker(row).unknown(mark, *_said(row))) is not None:
+                self._tally.cached += len(row) - unknown
             elif any(algorithm not in row.columns for algorithm in self._needed):
                 self._tally.lack(_LACKING, len(row))
             else:
@@ -200,8 +200,14 @@ class Rechecker:
         for row in asked:
             if id(row) in picked:
                 self._locate(row, [(origin[one][1], rows[one]) for one in picked[id(row)]])
-            elif row.complete & self._mask == self._mask and self._sieve.fingerprint:
-                self._marks.marks.append((row.key.id, mark_of(row.check, self._sieve.fingerprint)))
+            elif row.complete & self._mask == self._mask and self._fingerprint:
+                self._marks.marks.append((row.key.id, self._marker(row).mark(*_said(row))))
+
+    def _marker(self, row: Row) -> Marker:
+        marker = self._markers.get(row.key.device)
+        if marker is None:
+            marker = self._markers[row.key.device] = Marker(self._cache.secret, self._fingerprint, row.key.device)
+        return marker
 
     def _locate(self, row: Row, wanted: list[tuple[int, tuple[bytes, ...]]]) -> None:
         """Find files of a row at their place, by inode and identity; the sieve makes candidates of them."""
@@ -230,6 +236,11 @@ class Rechecker:
             f"{count} remembered {'file' if count == 1 else 'files'} that the lists may know cannot be located here any more"
         )
         self._tally.warn(Warned(message, Place(row.root, row.path)))
+
+
+def _said(row: Row) -> tuple[bytes, bytes]:
+    """What a mark of the row is about."""
+    return where_of(row.root, row.path), row.block
 
 
 def _identity(status: os.stat_result) -> bytes:

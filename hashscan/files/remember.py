@@ -1,7 +1,7 @@
 """A worker's use of the digest cache: what it recalls of a directory before a file is opened, what it learns from hashing.
 
-On an unchanged directory this is one row and one comparison of bytes: no file is opened and, where the row is marked, no filter
-is asked. A mark says that under these very lists no file of the row was a candidate; it falls with any change of lists or row.
+Where a directory is as it was and the lists are too, this is one mark (`rows.Marker`): no row is read, no file is opened and no
+filter is asked. Where only the lists are others, it is one row and one comparison of bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hashscan.files.filesystems import Filesystem, filesystem_of
 from hashscan.files.hashing import Batch
 from hashscan.files.listing import WINDOW
 from hashscan.files.notebook import Notebook
-from hashscan.files.rows import SINGLE, Key, Row, block_of, due, mark_of, mask_of
+from hashscan.files.rows import IDENTITY, SINGLE, Key, Marker, Row, block_of, due, id_of, mask_of, where_of
 from hashscan.files.tally import Tally
 from hashscan.files.walk import Node, as_bytes
 from hashscan.files.window import Digests, Memo, Window, unknown_in
@@ -57,8 +57,11 @@ class Remembering:
         self._cache, self._sieve, self._tally = cache, sieve, tally
         self._needed, self._mask = sieve.algorithms, mask_of(sieve.algorithms)
         self._fingerprint, self._admits = sieve.fingerprint, sieve.admits_size
+        self._run, self._reread = cache.run, cache.options.reread
         self._book = Notebook(cache, tally.warn)
         self._filesystems: dict[int, Filesystem] = {}
+        self._markers: dict[int, Marker] = {}
+        self._above: tuple[Node | None, bytes] = (None, b"")
         self._windows: OrderedDict[Node, list[Window]] = OrderedDict()
         self._old: dict[Key, Row] = {}
 
@@ -70,24 +73,29 @@ class Remembering:
     def recall(self, node: Node, part: int, files: list[os.DirEntry[str]]) -> list[tuple[int, str]]:
         """Inode and name of those of ``files`` that must be read; the others are counted here. They are the regular files in
         one window of the open directory ``node``."""
-        filesystem = self._filesystem(node)
-        if not filesystem.believed or not self.on:
+        filesystem = self._filesystems.get(node.device) or self._filesystem(node)
+        if not filesystem.believed or not self._book.on:
             return [(entry.inode(), entry.name) for entry in files]
         statuses = self._statuses(node, files)
         if not files:
             return []
-        key = Key(filesystem.number, node.inode, part)
         block = block_of(statuses)
-        row, mark = self._book.row(key)
-        again = due(key.id, self._cache.run, self._cache.options.reread)
+        row_id = id_of(filesystem.number, node.inode, part)
+        again = due(row_id, self._run, self._reread)
+        if not again and self._is_marked(node, (filesystem.number, row_id), block):
+            return []
+        key = Key(filesystem.number, node.inode, part)
+        row = self._book.row(key)
         where = (self._tally.roots[node.root], node.path())
-        if row is not None and row.block == block and not again and (row.root, row.path) == where:
-            if self._is_marked(row, mark):
-                return []
-            if row.complete & self._mask == self._mask:
+        window = Window(key, where, block, self._needed)
+        if row is not None and row.block == block and row.complete & self._mask == self._mask:
+            if not again and (row.root, row.path) == where:
                 self._sieve_row(node, row, files, statuses)
                 return []
-        window = Window(key, where, block, self._needed)
+            # Another device: a file that is mounted over a name of this directory.
+            if again and self._admits is None and all(status.st_dev == node.device for status in statuses):
+                window.expect(row, [entry.name for entry in files])
+                return self._wait(node, window, [(entry.inode(), entry.name) for entry in files])
         missing = self._compare(node, window, row, (files, statuses), again=again)
         if row is not None and not again:
             self._old[key] = row
@@ -97,12 +105,14 @@ class Remembering:
         found = self._filesystems.get(node.device)
         if found is None:
             found = self._filesystems[node.device] = filesystem_of(node.fd, node.device, self._cache.options.believed)
+            self._markers[found.number] = Marker(self._cache.secret, self._fingerprint, found.number)
         return found
 
     def _statuses(self, node: Node, files: list[os.DirEntry[str]]) -> list[os.stat_result]:
         """What stat says of each; files that went away meanwhile are counted and taken out of ``files``."""
         try:
-            return [entry.stat(follow_symlinks=False) for entry in files]
+            # What is a regular file by its directory is never followed, so the cheaper call is the same (a test says so).
+            return list(map(os.DirEntry.stat, files))
         except OSError:
             statuses: dict[os.DirEntry[str], os.stat_result] = {}
         for entry in files:
@@ -113,20 +123,40 @@ class Remembering:
         files[:] = statuses
         return list(statuses.values())
 
-    def _is_marked(self, row: Row, mark: int | None) -> bool:
-        """Nothing has changed since these lists were asked: all files of the row end here, by their digests or their size."""
-        if not self._fingerprint or mark != mark_of(row.check, self._fingerprint):
+    def _is_marked(self, node: Node, row: tuple[int, int], block: bytes) -> bool:
+        """Nothing has changed since these lists were asked: all files of the block end here, by their digests or their size."""
+        device, row_id = row
+        mark = self._book.mark(row_id) if self._fingerprint else None
+        if mark is None:
             return False
-        unknown = 0 if row.complete & self._mask == self._mask else unknown_in(row, self._needed)
-        self._tally.cached += len(row) - unknown
+        unknown = self._markers[device].unknown(mark, self._where(node), block)
+        if unknown is None:
+            return False
+        self._tally.cached += len(block) // IDENTITY.size - unknown
         self._tally.by_size += unknown
         return True
+
+    def _where(self, node: Node) -> bytes:
+        """`where_of` the directory; what its siblings begin with alike is put together once."""
+        above = node.parent
+        if above is None:
+            return where_of(self._tally.roots[node.root], node.name)
+        if self._above[0] is not above:
+            self._above = above, where_of(self._tally.roots[node.root], os.path.join(above.path(), b""))[:-1]
+        return self._above[1] + node.name + b"\0"
+
+    def _put_mark(self, row: Row) -> None:
+        """No file of the row is a candidate."""
+        if self._fingerprint:
+            unknown = 0 if row.complete & self._mask == self._mask else unknown_in(row, self._needed)
+            marker = self._markers[row.key.device]
+            self._book.put_mark(row.key.id, marker.mark(where_of(row.root, row.path), row.block, unknown))
 
     def _sieve_row(self, node: Node, row: Row, files: list[os.DirEntry[str]], statuses: list[os.stat_result]) -> None:
         """The files are as they were, the lists are not."""
         self._tally.cached += len(row)
-        if not self._pick(node, row.rows(self._needed), files, statuses) and self._fingerprint:
-            self._book.put_mark(row.key.id, mark_of(row.check, self._fingerprint))
+        if not self._pick(node, row.rows(self._needed), files, statuses):
+            self._put_mark(row)
 
     def _pick(
         self, node: Node, rows: list[tuple[bytes, ...]], files: Sequence[os.DirEntry[str]], statuses: Sequence[os.stat_result]
@@ -174,7 +204,7 @@ class Remembering:
         """The old row, and in a big directory those beside it: one new name moves all that come after it in the listing."""
         rows = [row] if row is not None else []
         if key.part or max(files, len(row) if row is not None else 0) > WINDOW // 2:
-            beside = [self._book.row(key._replace(part=part))[0] for part in (key.part - 1, key.part + 1) if part >= 0]
+            beside = [self._book.row(key._replace(part=part)) for part in (key.part - 1, key.part + 1) if part >= 0]
             rows += [one for one in beside if one is not None]
         return rows
 
@@ -209,8 +239,10 @@ class Remembering:
         before = batch.started_ns - int(self._cache.options.settle_seconds * 1e9)
         for index, (name, status, digests) in enumerate(zip(batch.names, batch.statuses, batch.rows, strict=True)):
             settled = status.st_ctime_ns < before and status.st_dev == node.device
-            window = next((one for one in windows if name in one.missing), None)
-            if window is None:
+            for window in windows:
+                if name in window.missing:
+                    break
+            else:
                 if settled:
                     self._keep_file(node, status, digests)
                 continue
@@ -261,8 +293,8 @@ class Remembering:
             row.check = old.check
         else:
             self._book.put_row(row, window.absorbed)
-        if self._fingerprint and not window.barred and not window.missing:
-            self._book.put_mark(row.key.id, mark_of(row.check, self._fingerprint))
+        if not window.barred and not window.missing:
+            self._put_mark(row)
 
     def _keep_file(self, node: Node, status: os.stat_result, digests: Sequence[bytes]) -> None:
         """Remember a file on its own: another worker listed its directory."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from itertools import starmap
 from operator import attrgetter
 from struct import Struct
@@ -21,11 +22,14 @@ from hashscan.model import Algorithm
 
 IDENTITY = Struct("<QQqq")  # inode, size in bytes, mtime and ctime in nanoseconds since 1970
 _HEAD = Struct("<QQQIIIIIBB")  # check, device, inode, part, run, files, length of the root, of the path; algorithms, complete
-_ID = Struct("<Q")
+_DEVICE = Struct("<Q")
 _SEED = 0x6873_0001  # the format: a row of another one does not check
 _POSITIVE = (1 << 63) - 1  # SQLite's integers are signed
+_U64 = (1 << 64) - 1
 _SPREAD = 0x9E37_79B9_7F4A_7C15  # 2^64 over the golden ratio: parts of one directory land far from other directories
 MAX_ROW_BYTES = 4 << 20  # a full window with all algorithms has 0.55 MB, the path of a deep directory 60 kB
+
+MARK_BYTES = 16
 
 SINGLE = 0xFFFF_FFFF
 """The part of a row about one file on its own: the inode of the key is that file's. A directory has not so many windows."""
@@ -64,13 +68,19 @@ class Key(NamedTuple):
 
     @property
     def id(self) -> int:
-        """The row's number: neighbouring directories lie side by side. Two keys may share one; then one is forgotten."""
-        return (self.device + self.inode + self.part * _SPREAD) & _POSITIVE
+        """The row's number: see `id_of`."""
+        return id_of(*self)
+
+
+def id_of(device: int, inode: int, part: int) -> int:
+    """The number of a row: neighbouring directories lie side by side. Two keys may share one; then one is forgotten."""
+    return (device + inode + part * _SPREAD) & _POSITIVE
 
 
 def due(row_id: int, run: int, reread: int) -> bool:
     """Whether this run reads the files of the row again: one row in ``reread``, another one each run; never where it is 0."""
-    return reread > 0 and (xxh3_64_intdigest(_ID.pack(row_id)) + run) % reread == 0
+    # The upper half of the product (Fibonacci hashing) depends on all bits of the number: inodes have low bits in common.
+    return reread > 0 and (((row_id * _SPREAD & _U64) >> 32) + run) % reread == 0
 
 
 class Row:
@@ -159,6 +169,34 @@ def is_known(digest: bytes) -> bool:
     return digest.count(0) != len(digest)
 
 
-def mark_of(check: int, fingerprint: bytes) -> int:
-    """What says "under these filters no file of the row with this check was a candidate". Void when either changes."""
-    return xxh3_64_intdigest(fingerprint, check) & _POSITIVE
+class Marker:
+    """Makes marks: short proofs that "under these lists no file that is exactly so, there, is a candidate".
+
+    A mark is keyed BLAKE2b (16 bytes) over lists, filesystem, place and the identity of every file. So it says all by itself,
+    and no row is read to believe it; a tenant chooses sizes and times, but cannot aim at a hash whose key is ours. Appended is
+    how many of the files have no digest (their size rules them out), where there are any; that is under the hash as well.
+    """
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, secret: bytes, fingerprint: bytes, device: int) -> None:
+        self._begun = blake2b(_DEVICE.pack(device) + fingerprint, digest_size=MARK_BYTES, key=secret)
+
+    def mark(self, where: bytes, block: bytes, unknown: int = 0) -> bytes:
+        """The mark of files; ``where`` is from `where_of`."""
+        tail = unknown.to_bytes(4, "little") if unknown else b""
+        begun = self._begun.copy()
+        begun.update(where + block + tail)
+        return begun.digest() + tail
+
+    def unknown(self, mark: bytes | None, where: bytes, block: bytes) -> int | None:
+        """How many files of a marked directory have no digest; None where ``mark`` does not say this of these files."""
+        if type(mark) is not bytes or len(mark) > MARK_BYTES + 4:  # in a damaged file it may be anything
+            return None
+        unknown = int.from_bytes(mark[MARK_BYTES:], "little")
+        return unknown if self.mark(where, block, unknown) == mark else None
+
+
+def where_of(root: bytes, path: bytes) -> bytes:
+    """A place as it goes into a mark; no path holds a NUL."""
+    return b"%s\0%s\0" % (root, path)

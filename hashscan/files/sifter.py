@@ -26,6 +26,7 @@ from hashscan.model import Place, Reason, Sifted, Skipped
 from hashscan.ports import Sieve
 
 STEP_NAMES = 256  # files between two looks at whether a neighbour is idle: about 3 ms of small ones
+STEP_DIRECTORIES = 32  # the same for directories in which nothing is to be done: about 1 ms
 CAREFUL_SECONDS = 5.0  # what a worker did since its last commit, at most a `flow.BEAT`, is done again well within this
 
 # What the path of a directory that was listed, and moved away before its names were worked on, gives when opened again.
@@ -53,6 +54,7 @@ class Sifter:
         self._open = Descriptors(roots)
         self._tally = Tally(roots, silent_mounts)
         self._memory = Remembering(options.cache, sieve, self._tally)
+        self._listing = Listing(self._tally, alive, self._memory.recall if self._memory.on else None)
         self._stack = Stack()
         self._careful_until = 0.0
         self._at: tuple[int, Node | None] = (0, None)
@@ -140,52 +142,57 @@ class Sifter:
         else:
             self._tally.skip(Reason.SPECIAL)
 
-    def _enter_directory(self, frame: Frame, _until: float) -> None:
+    def _enter_directory(self, frame: Frame, until: float) -> None:
+        """Directories of the frame, up to the first that leaves something to be done."""
         node = frame.node
         if node is None or not self._reachable(frame, node):
             return
-        name = as_bytes(frame.names.pop())
-        try:
-            fd = self._open.open_child(node, name)
-        except OSError as error:
-            self._tally.fail(error, node, name)
-            self._finish(frame)
-        else:
-            self._finish(frame)
-            self._list(node, name, node.root, fd)
+        names = frame.names
+        for _ in range(1 if self._careful_until or self._pacer else STEP_DIRECTORIES):
+            name = as_bytes(names.pop())
+            try:
+                fd = self._open.open_child(node, name)
+            except OSError as error:
+                self._tally.fail(error, node, name)
+                self._finish(frame)
+                return
+            if not names:
+                self._finish(frame)
+            if self._list(node, name, node.root, fd) or not names or time.monotonic() >= until:
+                return
 
-    def _list(self, parent: Node | None, name: bytes, root: int, fd: int) -> None:
-        """Push the frames of an open directory. ``name`` is its own name also where it is a root."""
+    def _list(self, parent: Node | None, name: bytes, root: int, fd: int) -> bool:
+        """Push the frames of an open directory, where there are any. ``name`` is its own name also where it is a root."""
         status = os.fstat(fd)
         node = Node(parent, name if parent else b"", root, status.st_dev, status.st_ino)
-        self._open.keep(node, fd)
+        node.fd = fd
         self._at = (root, node)
+        frames: list[Frame] = []
         if self._options.is_own(name, status):
             self._tally.skip(Reason.OWN, node.place(self._roots[root], b""))
-            self._open.release(node)
-            return
-        recall = self._memory.recall if self._memory.on else None
-        self._spent(1)
-        listing = Listing(node, self._tally, self._exclusion(node), self._alive, recall)
-        try:
-            frames = listing.read(fd)
-            self._tally.directories += 1
-        except OSError as error:
-            frames = listing.frames()
-            self._tally.fail(error, node, b"")
+        else:
+            self._spent(1)
+            try:
+                frames = self._listing.read(node, self._exclusion(node) if self._options.exclude else None)
+                self._tally.directories += 1
+            except OSError as error:
+                frames = self._listing.frames()
+                self._tally.fail(error, node, b"")
+        if not frames:
+            os.close(fd)
+            node.fd = -1
+            return False
         for one in frames:
             self._stack.push(one)
-        if not frames:
-            self._open.release(node)
+        self._open.keep(node, fd)
+        return True
 
     def _spent(self, files: int, count_bytes: int = 0) -> None:
         if self._pacer is not None:
             self._pacer.spent(count_bytes, files)
 
-    def _exclusion(self, node: Node) -> Callable[[str], bool] | None:
-        exclude = self._options.exclude
-        if exclude is None:
-            return None
+    def _exclusion(self, node: Node) -> Callable[[str], bool]:
+        exclude = self._options.exclude or (lambda _: False)
         above = os.path.join(Place(self._roots[node.root], node.path()).full, b"")
         return lambda name: exclude(above + as_bytes(name))
 

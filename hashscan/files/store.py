@@ -16,16 +16,18 @@ from pathlib import Path
 from hashscan.files.rows import MAX_ROW_BYTES
 
 PAGE = 16_384  # bytes; about eleven directories of twenty files: 25 % less disk than pages of 4 KiB, the same time a row
-VERSION = 1
+VERSION = 2
+LAST_ID = (1 << 63) - 1
 _MAGIC = 0x6873_6463  # "hsdc", PRAGMA application_id
 _SCHEMA = (
     "CREATE TABLE directory (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, day INTEGER NOT NULL, data BLOB NOT NULL)",
     "CREATE TABLE file (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, day INTEGER NOT NULL, data BLOB NOT NULL)",
     # Marks change with every new list, rows hardly ever: apart, a new list rewrites 1 MB for a million files and not 75.
-    "CREATE TABLE mark (id INTEGER PRIMARY KEY, mark INTEGER NOT NULL)",
+    "CREATE TABLE mark (id INTEGER PRIMARY KEY, mark BLOB NOT NULL)",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
 )
-_GET = "SELECT d.data, m.mark FROM directory d LEFT JOIN mark m ON m.id = d.id WHERE d.id = ?"
+_GET = "SELECT data FROM directory WHERE id = ?"
+_MARKS = "SELECT id, mark FROM mark WHERE id >= ? ORDER BY id LIMIT ?"
 _RANGE = "SELECT d.data, m.mark FROM directory d LEFT JOIN mark m ON m.id = d.id WHERE d.id BETWEEN ? AND ? ORDER BY d.id"
 _FILES = "SELECT data, NULL FROM file WHERE id BETWEEN ? AND ? ORDER BY id"
 _CACHE_KIB = 1024  # of SQLite's own memory in each process; the page cache of the kernel holds the rest, once for all
@@ -48,7 +50,7 @@ class Writes:
 
     directories: list[tuple[int, int, int, bytes]] = field(default_factory=list)
     files: list[tuple[int, int, int, bytes]] = field(default_factory=list)
-    marks: list[tuple[int, int]] = field(default_factory=list)
+    marks: list[tuple[int, bytes]] = field(default_factory=list)
     absorbed: list[tuple[int]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -121,8 +123,8 @@ class Store:
         with _gate():
             self._db.close()
 
-    def get(self, row_id: int) -> tuple[bytes, int | None] | None:
-        """The bytes and the mark of one row, as they were at the first question since the last `release` or `write`."""
+    def get(self, row_id: int) -> bytes | None:
+        """The bytes of one row, as they were at the first question since the last `release` or `write`."""
         try:
             if not self._db.in_transaction:
                 # One for many questions, which then take 1.9 us instead of 4.5: the rest is the locks of a transaction.
@@ -131,7 +133,12 @@ class Store:
         except sqlite3.Error:
             with _gate():
                 raise
-        return found if found is not None and type(found[0]) is bytes else None
+        return found[0] if found is not None and type(found[0]) is bytes else None
+
+    def marks(self, row_id: int, count: int) -> list[tuple[int, bytes]]:
+        """At most ``count`` marks from this id on, ascending, with their ids. A damaged file may hold anything for a mark."""
+        with _gate():
+            return self._execute(_MARKS, (row_id, count)).fetchall()
 
     def release(self) -> None:
         """Let the log be folded back past what this connection has seen: call it before anything that takes long."""
@@ -151,12 +158,13 @@ class Store:
             return self._db.execute("SELECT 1 FROM file LIMIT 1").fetchone() is not None
 
     def write(self, writes: Writes) -> None:
-        """All of it or, where this raises, nothing."""
+        """All of it or, where this raises, nothing. A row that is written loses the mark that it had."""
         self.release()
         with _gate():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._db.executemany("INSERT OR REPLACE INTO directory VALUES (?, ?, ?, ?)", writes.directories)
+                self._db.executemany("DELETE FROM mark WHERE id = ?", [(row_id,) for row_id, *_ in writes.directories])
                 self._db.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)", writes.files)
                 self._db.executemany("INSERT OR REPLACE INTO mark VALUES (?, ?)", writes.marks)
                 self._db.executemany("DELETE FROM file WHERE id = ?", writes.absorbed)
@@ -166,7 +174,7 @@ class Store:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def between(self, low: int, high: int, *, single: bool) -> list[tuple[bytes, int | None]]:
+    def between(self, low: int, high: int, *, single: bool) -> list[tuple[bytes, bytes | None]]:
         """Bytes and mark of the rows with these ids, ``high`` included; of files on their own where ``single``."""
         with _gate():
             found = self._db.execute(_FILES if single else _RANGE, (low, high)).fetchall()

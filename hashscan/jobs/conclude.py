@@ -18,15 +18,24 @@ def never() -> bool:
     return False
 
 
+def nobody(_path: bytes) -> str:
+    """No tenants are known."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class ActTools:
-    """The tools between a candidate and its end. Once ``stop`` says that the run shall end, no finding is acted upon."""
+    """The tools between a candidate and its end. Once ``stop`` says that the run shall end, no finding is acted upon.
+
+    ``tenant_of`` says whose file is at a path; "" where nobody knows.
+    """
 
     confirmer: Confirmer
     memory: Memory
     quarantine: Quarantine
     reporter: Reporter
     stop: Callable[[], bool] = never
+    tenant_of: Callable[[bytes], str] = nobody
 
 
 class Deferred:
@@ -58,6 +67,8 @@ def conclude(tools: ActTools, candidates: Sequence[Candidate], tally: Tally) -> 
     rulings = tools.confirmer.confirm(open_questions)
     _cleared(tools, [ruling for ruling in rulings if not ruling.finding and not ruling.pending], tally)
     pending = [ruling for ruling in rulings if ruling.pending]
+    if found := [ruling.finding for ruling in rulings if ruling.finding]:
+        tools.memory.judged(found)
     for ruling in rulings:
         if ruling.finding is None:
             continue
@@ -79,11 +90,12 @@ def _cleared(tools: ActTools, rulings: Sequence[Ruling], tally: Tally) -> None:
 def _found(tools: ActTools, finding: Finding, tally: Tally) -> None:
     """One finding to its end. It is settled last: after a crash it is asked about again, and a case that exists is found."""
     first_seen = tools.memory.first_seen(finding.candidate)
-    tally.found(finding)
-    tools.reporter.tell(events.finding(finding))
+    tenant = tools.tenant_of(finding.candidate.hashed.entry.place.full)
+    tally.found(finding, tenant)
+    tools.reporter.tell(events.finding(finding, tenant))
     result = tools.quarantine.handle(finding)
     tally.acted(result)
-    tools.reporter.tell(events.action(result))
+    tools.reporter.tell(events.action(result, tenant))
     if finding.source is Source.SERVICE:
         tools.memory.add_outcome(finding, Action(result.action), first_seen)
     tools.memory.settle([finding.candidate])

@@ -7,27 +7,40 @@ from dataclasses import dataclass, field
 
 from hashscan.central import wire
 from hashscan.central.retry import Quiet
-from hashscan.errors import HashscanError, RefusedError, ServiceUnavailable
+from hashscan.errors import RefusedError, ServiceUnavailable
 from hashscan.jobs.conclude import ActTools, Deferred, conclude, report_pending
 from hashscan.known.exact import ExactSieve
-from hashscan.known.judge import Answer, judge, judge_local
-from hashscan.known.keys import ProviderKey
+from hashscan.known.judge import Answer, judge, judge_local, none_withdrawn, settles
+from hashscan.known.keys import KeyRing
 from hashscan.known.verdicts import Asked, open_verdict
-from hashscan.model import Candidate, ListRef
-from hashscan.ports import Ruling, Service, Sieve, Trust
+from hashscan.model import Candidate, ListRef, Verdict
+from hashscan.ports import Ruling, Service, Sieve, VerdictKey
 from hashscan.report.tally import Tally
+
+
+def no_doubt() -> str:
+    """The clock of this host is believed."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Court:
-    """What it takes to ask the service and to judge its answers; on the lists in ``md5_is_enough``, MD5 alone is a match."""
+    """What it takes to ask the service and to judge its answers.
+
+    ``keys`` are the verdict keys of the lists in force. On the lists (ids) in ``md5_is_enough``, MD5 alone is a match; findings
+    of those in ``report_only`` are only ever reported. ``withdrawn``: whether the lists in force name an entry (list id, entry)
+    as withdrawn. ``doubt``: why nothing can be believed now, or "": a clock that jumped back makes old answers look new.
+    """
 
     service: Service
-    trust: Trust
-    key: ProviderKey
+    keys: tuple[VerdictKey, ...]
+    ring: KeyRing
     provider: str
     clock: Callable[[], float]
     md5_is_enough: frozenset[str] = frozenset()
+    report_only: frozenset[str] = frozenset()
+    withdrawn: Callable[[str, str], bool] = none_withdrawn
+    doubt: Callable[[], str] = no_doubt
 
 
 @dataclass(slots=True)
@@ -61,35 +74,49 @@ class ServiceConfirmer:
 
     def _ask(self, reference: ListRef, candidates: Sequence[Candidate], indices: Sequence[int], gathered: _Round) -> None:
         court = self._court
+        if why := court.doubt():
+            self._no_answer(why, indices, gathered)
+            return
         try:
             if self.refusal or not self._quiet.asks(court.clock()):
                 raise ServiceUnavailable(self._last_failure)
             question = wire.question(reference, [candidates[index] for index in indices])
             envelope = court.service.confirm(question)
-            verdict = open_verdict(court.trust, envelope, Asked(question, court.provider, court.clock()))
+            verdict = open_verdict(court.keys, envelope, Asked(question, court.provider, court.clock()))
         except ServiceUnavailable as error:
             if self._quiet.asks(court.clock()):
                 self._quiet.failed(court.clock(), error.retry_after)
-            self._no_answer(error, indices, gathered)
+            self._no_answer(str(error), indices, gathered)
         except RefusedError as error:
             self.refusal = error
-            self._no_answer(error, indices, gathered)
+            self._no_answer(str(error), indices, gathered)
         else:
             self._quiet.succeeded()
-            key = court.key.confirm_key(reference.id, reference.epoch)
             for place, index in enumerate(indices):
-                answer = Answer(verdict, place, key, reference.id in court.md5_is_enough)
+                answer = self._answer(verdict, place)
                 gathered.answers.setdefault(index, []).append(answer)
 
-    def _no_answer(self, error: HashscanError, indices: Sequence[int], gathered: _Round) -> None:
-        self._last_failure = str(error) or "no answer"  # an empty reason would read as an answer: cleared
+    def _answer(self, verdict: Verdict, place: int) -> Answer:
+        court, reference = self._court, verdict.list
+        return Answer(
+            verdict,
+            place,
+            court.ring.confirm_key(reference.id, reference.epoch),
+            md5_is_enough=reference.id in court.md5_is_enough,
+            report_only=reference.id in court.report_only,
+            withdrawn=court.withdrawn,
+        )
+
+    def _no_answer(self, why: str, indices: Sequence[int], gathered: _Round) -> None:
+        self._last_failure = why or "no answer"  # an empty reason would read as an answer: cleared
         gathered.missing.update(dict.fromkeys(indices, self._last_failure))
 
     def _ruling(self, index: int, candidate: Candidate, gathered: _Round) -> Ruling:
         answers = gathered.answers.get(index, [])
         finding = judge(candidate, answers)
-        if finding is None and index in gathered.missing:
-            return Ruling(candidate, pending=gathered.missing[index])
+        missing = gathered.missing.get(index, "")
+        if not settles(finding, missing):
+            return Ruling(candidate, pending=missing)
         ttl = min((answer.verdict.ttl for answer in answers), default=0.0)
         return Ruling(candidate, finding=finding, ttl=ttl)
 

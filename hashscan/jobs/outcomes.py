@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hashscan.central.outbox import Outbox
 from hashscan.errors import RefusedError, ServiceUnavailable
+from hashscan.jobs.confirm import no_doubt
 from hashscan.known.verdicts import open_receipts
 from hashscan.model import Warned
-from hashscan.ports import Confirmer, Reporter, Service, Trust
+from hashscan.ports import Confirmer, LogHead, Reporter, Service, VerdictKey
 from hashscan.report import events
 from hashscan.report.tally import Tally
 
 _AT_ONCE = 100
 
 
+def no_log() -> LogHead | None:
+    """There is no vault, so there is no log."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class OutcomeTools:
-    """What it takes to tell outcomes."""
+    """What it takes to tell outcomes; ``keys`` and ``doubt`` as in `jobs.confirm.Court`.
+
+    ``log_head`` is the head of the vault's log: the service signs it with the receipts, so that a log which lost its end
+    can be told from one that never had it.
+    """
 
     service: Service
-    trust: Trust
+    keys: tuple[VerdictKey, ...]
     outbox: Outbox
     provider: str
+    doubt: Callable[[], str] = no_doubt
+    log_head: Callable[[], LogHead | None] = no_log
 
 
 def tell_outcomes(tools: OutcomeTools) -> str:
     """Send what was not acknowledged yet. Returns "" or why some still wait: they stay stored, so nothing is lost."""
+    if why := tools.doubt():
+        return why if tools.outbox.unsent_count() else ""
     while unsent := tools.outbox.unsent(_AT_ONCE):
+        head = tools.log_head()
         try:
-            receipts = open_receipts(tools.trust, tools.service.report_outcomes(unsent), tools.provider)
+            receipts = open_receipts(tools.keys, tools.service.report_outcomes(unsent, head), tools.provider)
         except (ServiceUnavailable, RefusedError) as error:
             return str(error)
         acknowledged = {outcome.id for outcome in unsent} & {receipt.outcome_id for receipt in receipts}
         if not acknowledged:
             return "the service acknowledged none of the outcomes"
-        tools.outbox.acknowledge(receipts)
+        tools.outbox.acknowledge(receipts, head)
     return ""
 
 

@@ -48,8 +48,8 @@ def _release(act: ActTools, vault: Vault, sieve: Sieve, case: Case, tally: Tally
         tally.cleared += 1
         act.reporter.tell(events.case(vault.dismiss(case.id, "the service has no entry for it any more")))
     else:
-        tally.found(ruling.finding)
+        tally.found(ruling.finding, case.tenant)
         result = vault.release(case.id, ruling.finding)
         tally.acted(result)
-        act.reporter.tell(events.action(result))
+        act.reporter.tell(events.action(result, case.tenant))
         act.memory.add_outcome(ruling.finding, Action(result.action), case.opened)

@@ -85,6 +85,8 @@ def _split(data: memoryview) -> tuple[FilterHeader, memoryview, memoryview]:
         raise StrictJsonError("the header is longer than it may be")
     text, rest = bytes(data[_PREFIX.size : _PREFIX.size + length]), data[_PREFIX.size + length :]
     header = _header(Fields(parse_object(text, max_bytes=MAX_HEADER_BYTES), "header"))
+    if header.sizes_length % 8:
+        raise StrictJsonError("the size section is not made of whole tokens")
     promised = header.body_length + header.sizes_length
     if len(rest) != promised:
         raise StrictJsonError(f"body and sizes have {len(rest)} bytes, the header says {promised}")

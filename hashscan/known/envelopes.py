@@ -66,7 +66,7 @@ def open_envelope(data: bytes, payload_type: str, keys: Sequence[VerdictKey]) ->
     try:
         envelope = Envelope.from_dict(parse_object(data, max_bytes=MAX_ENVELOPE_BYTES, max_depth=4))
         if envelope.payload_type != payload_type:
-            raise FilterError(f"the envelope holds {envelope.payload_type!r}, not {payload_type!r}")
+            raise FilterError(f"the envelope holds {str(envelope.payload_type)[:80]!r}, not {payload_type!r}")
         if len(envelope.signatures) > MAX_SIGNATURES:
             raise FilterError("the envelope has too many signatures")
         # Each by itself: the library stops at the first that holds, and that one may be out of use.
@@ -105,12 +105,13 @@ class SigningKey:
     @classmethod
     def from_pem(cls, data: bytes) -> SigningKey:
         """The key from the bytes of `to_pem`. Raises `UsageError`."""
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - as above
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
         from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - as above
 
         try:
             private = load_pem_private_key(data, password=None)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             private = None
         if not isinstance(private, Ed25519PrivateKey):
             raise UsageError("this is not an Ed25519 private key in PEM", hint="restore the key file from its backup")

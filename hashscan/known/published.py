@@ -23,6 +23,7 @@ MAX_TARGETS = 2048  # names in the targets, unknown kinds too
 MAX_WITHDRAWN_BYTES = 16 * 2**20
 MAX_VERDICT_KEYS = 8
 MAX_WAIT = 86_400.0  # seconds: a service cannot keep its agents away for longer
+_MOST_SAID = 120  # characters of a name that is wrong
 MAX_LIFETIME = 7 * 86_400.0  # seconds between issued and expires; the service uses 48 hours
 
 
@@ -119,7 +120,7 @@ _KINDS: dict[str, Callable[[_Found, str, Fields, Fields], None]] = {"filter": _f
 def _file(expected: str, name: str, one: Fields, max_bytes: int) -> PublishedFile:
     """``expected`` is made of checked parts; the name in the metadata must be the same."""
     if name != expected:
-        raise StrictJsonError(f"a target is called {name!r} and should be called {expected!r}")
+        raise StrictJsonError(f"a target is called {name[:_MOST_SAID]!r} and should be called {expected!r}")
     return PublishedFile(
         name=expected,
         length=one.integer("length", low=1, high=max_bytes),

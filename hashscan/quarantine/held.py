@@ -16,7 +16,8 @@ def hold(store: CaseStore, finding: Finding, manner: Manner, reason: str) -> Rec
     """Open a case that waits; its file is not touched. Raises OSError, `QuarantineError`."""
     now = store.clock()
     record = prove(store, opened(finding, manner, now), finding, manner).moved_to(CaseState.HELD, now, reason)
-    store.create(record)
+    store.log.append(What.HELD_INTENT, record.id, reason)
+    store.begin(record)
     store.log.append(What.HELD, record.id, reason)
     return record
 

@@ -98,7 +98,9 @@ def due(record: Record, now: float) -> bool:
 
 
 def purge(store: CaseStore, record: Record, *, by: str, reason: str) -> Purged:
-    """Remove the evidence. The certificate is durable first, the record second, the bytes go last: recovery finishes.
+    """Remove the evidence. The certificate is durable first, the record second, the bytes go last.
+
+    Cut off before the record, recovery withdraws the certificate and nothing is purged; after it, recovery removes the bytes.
 
     Raises `QuarantineError` (a hold, nothing to purge), OSError.
     """
@@ -148,6 +150,15 @@ def _check_text(text: str, what: str) -> None:
         raise QuarantineError(f"{what} must be said, in at most {MAX_TEXT_CHARS} characters")
 
 
-def certificate_exists(store: CaseStore, case_id: str) -> bool:
-    """Whether a case has a certificate of purging."""
-    return os.path.lexists(store.root / CERTIFICATES / f"{case_id}.json")
+def withdraw_certificate(store: CaseStore, record: Record) -> bool:
+    """A certificate of a purge that was cut off before anything went says what is not so: remove it. Whether there was one.
+
+    Raises OSError.
+    """
+    path = store.root / CERTIFICATES / f"{record.id}.json"
+    if record.state not in _EVIDENCE or not os.path.lexists(path):
+        return False
+    with store.at("withdraw certificate"):
+        os.unlink(path)
+        atomic.fsync_directory(path.parent)
+    return True

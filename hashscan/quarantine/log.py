@@ -38,6 +38,7 @@ class What(enum.StrEnum):
     TAKEN = "taken"
     DROPPED = "dropped"
     ORPHANED = "orphaned"
+    HELD_INTENT = "held-intent"
     HELD = "held"
     RELEASED = "released"
     DISMISSED = "dismissed"
@@ -55,7 +56,16 @@ class What(enum.StrEnum):
     TORN = "torn"
 
 
-_ENDS = {What.TAKEN, What.DROPPED, What.ORPHANED, What.RESTORED, What.NOT_RESTORED, What.PURGED, What.RECOVERED}
+_ENDS = {
+    What.TAKEN,
+    What.DROPPED,
+    What.ORPHANED,
+    What.HELD,
+    What.RESTORED,
+    What.NOT_RESTORED,
+    What.PURGED,
+    What.RECOVERED,
+}
 _LOOK_BACK = 256 << 10  # bytes; one run at a time, so what was cut off last is near the end
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import enum
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from blake3 import blake3
 
@@ -26,6 +27,7 @@ from hashscan.quarantine.record import (
     Stored,
 )
 
+_Word = TypeVar("_Word", bound=enum.StrEnum)
 SCHEMA = "hashscan.case/2"
 MAX_RECORD_BYTES = 4 << 20  # a path of 60 kB stands in it twice, the verdict and the extended attributes take 64 kB each
 
@@ -57,13 +59,14 @@ def check(data: bytes) -> dict[str, Any]:
         raise ValueError(f"longer than {MAX_RECORD_BYTES} bytes")
     try:
         body = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        if not isinstance(body, dict):
+            raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error for a document that is wrong
+        told, holds = body.pop("checksum", None), _checksum(body)
+    except (ValueError, RecursionError) as error:  # what can be read just so may be too deep to be written
         raise ValueError("not JSON (truncated?)") from error
-    if not isinstance(body, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error for a document that is wrong
     if body.get("schema") != SCHEMA:
         raise ValueError(f"its schema is not {SCHEMA}")
-    if body.pop("checksum", None) != _checksum(body):
+    if told != holds:
         raise ValueError("its checksum does not hold")
     return body
 
@@ -123,6 +126,7 @@ def _begun(restoring: Restoring) -> dict[str, Json]:
 
 
 _HEX = re.compile("[0-9a-f]{64}")
+_MOST = 1 << 64
 _NUMBERS = ("device", "inode", "size", "mode", "uid", "gid", "links", "atime_ns", "mtime_ns", "ctime_ns")
 
 
@@ -136,7 +140,8 @@ class _Fields:
 
     def of(self, key: str, *kinds: type) -> Any:  # the caller names the type
         value = self._data.get(key)
-        if type(value) not in kinds:
+        # Not a number and infinity are JSON to Python, and integers have no end: no clock and no disk has such values.
+        if type(value) not in kinds or (type(value) in (int, float) and not -_MOST <= value <= _MOST):
             raise ValueError(f"field {key} is missing or wrong")
         return value
 
@@ -149,6 +154,13 @@ class _Fields:
     def place(self, key: str) -> Place:
         fields = self.sub(key)
         return Place(fields.raw("root_b64"), fields.raw("path_b64"))
+
+
+def _word(kind: type[_Word], text: str) -> _Word:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{text[:60]!a} is no {kind.__name__}") from None  # the word may be as long as the record
 
 
 def _unb64(text: object) -> bytes:
@@ -165,7 +177,7 @@ def _record(fields: _Fields) -> Record:
     said.of("entry", str), said.of("verdict_id", str), said.sub("list").of("id", str)  # what `Record.case` shows
     return Record(
         id=fields.of("id", str),
-        state=CaseState(fields.of("state", str)),
+        state=_word(CaseState, fields.of("state", str)),
         opened=fields.of("opened", float, int),
         reason=fields.of("reason", str),
         trigger=fields.of("trigger", str),
@@ -174,7 +186,7 @@ def _record(fields: _Fields) -> Record:
         file=FileFacts(
             **{name: file.of(name, int) for name in _NUMBERS}, xattrs=xattrs, xattrs_complete=file.of("xattrs_complete", bool)
         ),
-        digests={Algorithm(name): str(digest) for name, digest in fields.of("digests", dict).items()},
+        digests={_word(Algorithm, name): str(digest) for name, digest in fields.of("digests", dict).items()},
         finding=finding,
         holding=HoldingPlace(
             holding.raw("directory_b64"), holding.of("device", int), holding.of("inode", int), holding.of("mount", int)
@@ -192,7 +204,7 @@ def _record(fields: _Fields) -> Record:
 
 def _stored(fields: _Fields) -> Stored:
     recipients = tuple(str(key) for key in fields.of("recipients", list))
-    return Stored(Form(fields.of("form", str)), fields.of("size", int), fields.of("blake3", str), recipients)
+    return Stored(_word(Form, fields.of("form", str)), fields.of("size", int), fields.of("blake3", str), recipients)
 
 
 def _hold(fields: _Fields) -> LegalHold:
@@ -221,4 +233,4 @@ def _proof(fields: _Fields) -> Proof | None:
 
 
 def _line(fields: _Fields) -> Line:
-    return Line(CaseState(fields.of("state", str)), fields.of("at", float, int), fields.of("note", str))
+    return Line(_word(CaseState, fields.of("state", str)), fields.of("at", float, int), fields.of("note", str))

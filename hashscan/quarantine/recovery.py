@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from hashscan import fsops
 from hashscan.errors import QuarantineError
 from hashscan.model import CaseState
-from hashscan.quarantine import holding, opening, take
+from hashscan.quarantine import holding, keeping, opening, take
 from hashscan.quarantine.copying import content_holds
 from hashscan.quarantine.holding import Held
 from hashscan.quarantine.log import What
@@ -55,6 +55,7 @@ class Recovered(enum.StrEnum):
     NOT_RESTORED = "not_restored"
     DISCARDED = "discarded"
     PURGED = "purged"
+    NOT_PURGED = "not_purged"
     WAITING = "waiting"
     DAMAGED = "damaged"
 
@@ -146,6 +147,8 @@ def _recover_record(store: CaseStore, record: Record) -> RecoveryResult | None:
         return _settle_restore(store, record)
     if record.state is CaseState.PURGED and store.remove_content(record.id):
         return RecoveryResult(record.id, Recovered.PURGED, "its evidence was still there, and is gone now")
+    if keeping.withdraw_certificate(store, record):
+        return RecoveryResult(record.id, Recovered.NOT_PURGED, "a purge was interrupted before anything was removed")
     if record.state not in (CaseState.INTENT, CaseState.COPIED, CaseState.COMMITTED):
         return None
     with ExitStack() as stack:

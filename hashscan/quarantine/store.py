@@ -26,7 +26,7 @@ from hashscan import atomic
 from hashscan.errors import QuarantineError
 from hashscan.model import CaseState
 from hashscan.quarantine import record_codec as records
-from hashscan.quarantine.log import Log
+from hashscan.quarantine.log import Log, What
 from hashscan.quarantine.record import Record, Stored
 
 RECORD = "record.json"
@@ -98,6 +98,17 @@ class CaseStore:
             os.mkdir(self.path(record.id), 0o700)
             atomic.fsync_directory(self.root / "cases")
         self.write(record)
+
+    def begin(self, record: Record) -> None:
+        """The same for an act that the log has announced: where the disk is full, no half-made case and no open end stay."""
+        try:
+            self.create(record)
+        except OSError as error:
+            with suppress(OSError, QuarantineError):  # where that fails too, recovery does it
+                if self.path(record.id).exists() and self.half_made(record.id):
+                    self.discard(record.id)
+                    self.log.append(What.DROPPED, record.id, f"the case could not be opened: {error.strerror}")
+            raise
 
     def write(self, record: Record) -> None:
         """Replace the record, durable."""

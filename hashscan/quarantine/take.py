@@ -79,8 +79,6 @@ def take(store: CaseStore, removal: Removal, manner: Manner) -> Taken:
         except UnmovedError as error:
             return Taken(Action.FAILED, reason=str(error), gone=isinstance(error.__cause__, FileNotFoundError))
         try:
-            with before_capture(store):
-                store.log.append(What.TAKE_INTENT, record.id, f"entry {removal.finding.entry}, {record.file.size} bytes")
             record = copy(store, record, target.fd, manner.recipients)
             _capture(store, record, target)
         except UnmovedError as error:
@@ -159,12 +157,8 @@ def _intend(store: CaseStore, removal: Removal, target: _Target, manner: Manner)
         file=_facts(target.fd),
         holding=target.holding.place,
     ).moved_to(CaseState.INTENT, now)
-    try:
-        store.create(record)
-    except OSError:
-        if store.path(record.id).exists() and store.half_made(record.id):
-            store.discard(record.id)
-        raise
+    store.log.append(What.TAKE_INTENT, record.id, f"entry {removal.finding.entry}, {record.file.size} bytes")
+    store.begin(record)
     return record
 
 
@@ -222,7 +216,10 @@ def _conclude(store: CaseStore, record: Record, target: _Target) -> Taken:
 def _finish_taken(store: CaseStore, record: Record, target: _Target) -> Taken:
     unlink_held(store, target.holding.fd, record)
     others = os.fstat(target.fd).st_nlink
-    note = f"{others} other names of the file remain" if others else ""
+    notes = [f"{others} other names of the file remain"] if others else []
+    if fsops.has_writer(target.fd):  # it may write into the inode that is gone; the evidence is the copy
+        notes.append("somebody had it open for writing")
+    note = "; ".join(notes)
     try:
         store.step_to(record, CaseState.DONE, note)
         store.log.append(What.TAKEN, record.id, note)

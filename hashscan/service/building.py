@@ -41,12 +41,12 @@ class Content:
 def content_of(session: Session, list_id: int) -> Content:
     """What of the list is in force. The self-test entry's algorithms do not count: each costs agents a hash of every file."""
     out = left_out(session, list_id)
-    columns = [func.count(digest) for digest, _ in DIGEST_COLUMNS.values()]
+    columns = [func.count(digest.distinct()) for digest, _ in DIGEST_COLUMNS.values()]
     query = select(func.count(), func.count(Entry.size), *columns).where(in_force(list_id, out.ids))
     entries, sized, *counted = session.execute(query).one()
     by_algorithm = dict(zip(Algorithm, counted, strict=True))
     algorithms = tuple(a for a in Algorithm if by_algorithm[a]) or (EMPTY_LIST_ALGORITHM,)
-    # Equal digests of two entries count twice here and are one token; a little room does no harm.
+    # Equal digests of two entries are one token. Agents refuse a filter that has more than twice the room it needs.
     capacity = sum(by_algorithm.values()) + len(algorithms)
     return Content(list_id, algorithms, entries + 1, capacity, sized == entries, out)
 

@@ -37,6 +37,8 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_SECRET_BYTES = 4096
 MAX_SECRET_LINES_BYTES = 8192  # a provider key file of 64 lines has 5 kB
 _ENV_PREFIX = "HASHSCAN_"
+_MOST_SHOWN = 120  # characters of a value that is wrong
+_MOST_SAID = 500  # characters of a message about a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +169,11 @@ def _from_file(path: Path, *, must_exist: bool) -> Iterable[_Given]:
     try:
         document = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:  # TOML or UTF-8 that is none; a number of thousands of digits
-        raise UsageError(f"the configuration {path} is not TOML: {error}") from None
+        raise UsageError(f"the configuration {path} is not TOML: {str(error)[:_MOST_SAID]}") from None
     for section, table in document.items():
         _check_name(section, _SECTIONS, f"{path}: section [{section}]")
         if not isinstance(table, dict):
-            raise UsageError(f"{path}: {section} is a section: write [{section}]")
+            raise UsageError(f"{path}: {section[:_MOST_SHOWN]} is a section: write [{section}]")
         for key, value in table.items():
             _check_name(key, _fields(section), f"{path}: {section}.{key}")
             yield _Given(section, key, value, str(path), path.parent)
@@ -194,7 +196,7 @@ def _check_name(name: str, known: Iterable[str], what: str) -> None:
     if name not in known:
         close = difflib.get_close_matches(name, list(known), n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-        raise UsageError(f"{what} is not known", hint=hint)
+        raise UsageError(f"{what[:_MOST_SAID]} is not known", hint=hint)
 
 
 def _converted(one: _Given) -> Any:
@@ -202,10 +204,19 @@ def _converted(one: _Given) -> Any:
     try:
         value = spec.metadata["convert"](one.value)
     except ValueError as error:
-        raise UsageError(f"{one.section}.{one.key} ({one.origin}) must be {error}, not {one.value!r}") from None
+        raise UsageError(f"{one.section}.{one.key} ({one.origin}) must be {error}, not {_short(one.value)}") from None
     if spec.metadata["is_path"] and value and one.folder is not None:
         return str(one.folder / value)  # a relative name belongs to the folder of the file that says it
     return value
+
+
+def _short(value: Any) -> str:
+    """A value as it is shown: a file may hold a megabyte of it."""
+    try:
+        shown = repr(value)
+    except ValueError:  # written in hexadecimal, integers may have more digits than Python writes
+        shown = "a number of thousands of digits"
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
 
 
 def read_secret(path: Path, *, lines: bool = False) -> str:

@@ -80,9 +80,7 @@ class TenantSettings:
 class EvidenceSettings:
     """[evidence]: to whom evidence is sealed. Without recipients it is a plain copy that root of this host can read."""
 
-    recipients: tuple[str, ...] = _setting(
-        (), as_names, "public keys (age1...) that evidence is sealed to; extra `evidence`"
-    )
+    recipients: tuple[str, ...] = _setting((), as_names, "public keys (age1...) that evidence is sealed to; extra `evidence`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,9 @@ class CacheSettings:
     """[cache]: the digests of unchanged files, remembered between scans."""
 
     enabled: bool = _setting(default=True, convert=as_flag, doc="remember digests; false reads every file each time")
-    reread: int = _setting(32, as_count, "one of so many directories is read again each run, whatever is remembered; 0 is none")
+    reread: int = _setting(
+        128, as_count, "one of so many directories is read again each run, whatever is remembered; 0 is none"
+    )
     max_size: int = _setting(2 << 30, as_size, "the digest cache grows to this size; 80 to 120 bytes a file")
 
 

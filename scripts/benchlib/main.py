@@ -3,6 +3,7 @@
 scripts/bench [run] [--rows PATTERN ...]     all rows: corpora, checks, alternating pairs, a table
 scripts/bench --quick                        tiny corpora; checks everything, times nothing
 scripts/bench make                           only make corpora and lists
+scripts/bench list-sizes                     what lists of 1.4 and 10 million entries cost
 scripts/bench digests PATH                   every digest of every file against coreutils and b3sum
 scripts/bench table FILE.json [--write DOC]  the table again
 scripts/bench plot FILE.json FILE.svg        the plot again
@@ -28,14 +29,14 @@ from blake3 import blake3
 
 from hashscan import __version__
 from hashscan.atomic import write_bytes
-from scripts.benchlib import corpora, measure, peers, rows, show
+from scripts.benchlib import corpora, measure, peers, rows, show, sizes
 from scripts.benchlib.desk import Desk, Options
 from scripts.benchlib.digests import digests
 from scripts.benchlib.ours import REPOSITORY, abilities
 from scripts.benchlib.results import Book, Result, Status, exit_code, from_json, read
 from scripts.benchlib.running import LISTS, Runner, blank
 
-_COMMANDS = ("run", "make", "digests", "table", "plot")
+_COMMANDS = ("run", "make", "list-sizes", "digests", "table", "plot")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("path", type=Path)
     compare.add_argument("--jobs", type=_positive, default=2)
     compare.set_defaults(act=lambda told: 1 if digests(told.path, told.jobs, print) else 0)
+    sizes_of = commands.add_parser("list-sizes", help="build time, size, delta and load of lists")
+    sizes_of.add_argument("--entries", type=_positive, nargs="+", default=[1_400_000, 10_000_000])
+    sizes_of.set_defaults(act=_list_sizes)
     table = commands.add_parser("table", help="the table of a file of results")
     table.add_argument("file", type=Path)
     table.add_argument("--write", type=Path, metavar="DOC", help="put it into DOC between the marks")
@@ -139,6 +143,13 @@ def _run(told: argparse.Namespace) -> int:
         if not told.fresh and (kept := book.resume()):
             print(f"{kept} rows are kept from {told.json}; --fresh measures them again")
         return _run_rows(rows.chosen(told.rows), desk, book, told)
+
+
+def _list_sizes(told: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="hashscan-bench-") as folder:
+        found = [sizes.measure(entries, Path(folder), lambda said: print(said, file=sys.stderr)) for entries in told.entries]
+    print(sizes.table(found), end="")
+    return 0
 
 
 def _run_rows(chosen: list[rows.Row], desk: Desk, book: Book, told: argparse.Namespace) -> int:

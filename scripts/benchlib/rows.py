@@ -62,6 +62,7 @@ ROWS = (
     Row("large-rhash", "LARGE md5+sha1", "rhash, 2 at a time", 1.02, Kind.PAIR, "large", _BOTH, "rhash", 2),
     Row("large-b3sum", "LARGE blake3, no mmap", "b3sum", 1.25, Kind.PAIR, "large", _BLAKE3, "b3sum"),
     Row("rescan-find", "SMALL again, unchanged", "find -printf", 0.8, Kind.RESCAN, "small", _BOTH, service="both"),
+    Row("rescan-million", "1 M again, unchanged", "find -printf", 0.8, Kind.RESCAN, "million", _BOTH, service="both"),
     Row("recheck", "new filter, 1 M digests", "-", 1.0, Kind.RECHECK, "million", _BOTH, service="both", unit=Unit.SECONDS),
     Row("cold-sha1sum", "cold SMALL sha1", "sha1sum, 2 at a time", 0.29, Kind.COLD, "small", _SHA1, "coreutils", 2),
     Row("cache-growth", "page cache growth, MIX", "sha1sum", 20.0, Kind.GROWTH, "mix", _SHA1, "coreutils", unit=_MB),

@@ -124,7 +124,7 @@ class Runner:
             result = self._pairs(row, _timed(scan), partial(measure.run, theirs))
             remembered = _summary(scan)["paths"]["cached"]
         if not self._desk.options.quick:
-            # One directory in 32 is read again each time, so that nothing hides for ever.
+            # One directory in 256 is read again each time, so that nothing hides for ever.
             holds = remembered >= 0.9 * scan.corpus.files
             self._desk.checks.that(f"{row.key}: {remembered} of {scan.corpus.files} files remembered", holds=holds)
         return replace(result, note=f"the first scan, which remembers, took {first.wall:.2f} s")

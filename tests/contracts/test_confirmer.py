@@ -12,6 +12,7 @@ from hashscan.central.wire import MAX_ITEMS
 from hashscan.errors import RefusedError, ServiceUnavailable
 from hashscan.jobs.confirm import Court, LocalConfirmer, ServiceConfirmer
 from hashscan.known.exact import ExactSieve
+from hashscan.known.keys import KeyRing, ProviderKey
 from hashscan.model import Act, Algorithm, Grade, ListRef, Source, Standing
 from hashscan.ports import Confirmer
 from tests.support.hotline import LIST, PROVIDER, Hotline, Known, candidate, raw
@@ -32,7 +33,11 @@ def by_list() -> Confirmer:
 def confirmer(hotline: Hotline, clock: Clock | None = None, md5_is_enough: frozenset[str] = frozenset()) -> ServiceConfirmer:
     clock = clock or Clock()
     hotline.now = clock
-    return ServiceConfirmer(Court(hotline, hotline.trust, hotline.key, PROVIDER, clock, md5_is_enough), Quiet(first=30.0))
+    return ServiceConfirmer(court(hotline, md5_is_enough=md5_is_enough), Quiet(first=30.0))
+
+
+def court(hotline: Hotline, service: Any = None, **policy: Any) -> Court:
+    return Court(service or hotline, hotline.verdict_keys, hotline.key, PROVIDER, hotline.now, **policy)
 
 
 @pytest.mark.parametrize("make", [by_service, by_list])
@@ -117,23 +122,89 @@ def test_half_an_answer_clears_nobody() -> None:
     assert len(hotline.asked) == 1
 
 
-def test_half_an_answer_that_says_match_is_a_match() -> None:
-    hotline = Hotline(lists={LIST: [], OTHER: [Known(b"harmless")]})
-    one = confirmer(hotline)
+class Half:
+    """A service that answers about one list only."""
 
-    class Half:
-        def __init__(self) -> None:
-            self.calls = 0
+    def __init__(self, hotline: Hotline, silent: ListRef) -> None:
+        self._hotline, self._silent = hotline, silent
 
-        def confirm(self, question: Any) -> bytes:
-            self.calls += 1
-            if self.calls == 2:
-                raise ServiceUnavailable("busy")
-            return hotline.confirm(question)
+    def confirm(self, question: Any) -> bytes:
+        if question.list == self._silent:
+            raise ServiceUnavailable("busy")
+        return self._hotline.confirm(question)
 
-    one._court = Court(Half(), hotline.trust, hotline.key, PROVIDER, Clock())  # type: ignore[arg-type]
-    (ruling,) = one.confirm([candidate(b"harmless", b"a", (LIST, OTHER))])
-    assert (_finding(ruling).list, ruling.pending) == (OTHER, "")
+
+QUARANTINE = Known(b"harmless")
+LESSER = [
+    Known(b"harmless", act=Act.REPORT), Known(b"harmless", Standing.DISPUTED), Known(b"harmless", Standing.TEST),
+    Known(b"harmless", algorithms=(Algorithm.MD5,)), Known(b"harmless", size=999),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("silent", [LIST, OTHER])
+def test_half_an_answer_that_says_quarantine_is_enough(silent: ListRef) -> None:
+    (answers,) = {LIST, OTHER} - {silent}
+    hotline = Hotline(lists={answers: [QUARANTINE], silent: []})
+    (ruling,) = ServiceConfirmer(court(hotline, Half(hotline, silent)), Quiet(first=0.0)).confirm(
+        [candidate(b"harmless", b"a", (LIST, OTHER))]
+    )
+    assert (ruling.pending, _finding(ruling).list, _finding(ruling).act) == ("", answers, Act.QUARANTINE)
+
+
+@pytest.mark.parametrize("lesser", LESSER, ids=lambda one: f"{one.standing} {one.act} {len(one.algorithms)} {one.size}")
+def test_a_lesser_finding_waits_for_the_list_that_gave_no_answer(lesser: Known) -> None:
+    """That list may say quarantine: settled now, the file would never be asked about again."""
+    both = [candidate(b"harmless", b"a", (LIST, OTHER))]
+    hotline = Hotline(lists={LIST: [QUARANTINE], OTHER: [lesser]})
+    (ruling,) = ServiceConfirmer(court(hotline, Half(hotline, LIST))).confirm(both)
+    assert (ruling.finding, ruling.pending) == (None, "busy")
+    (ruling,) = confirmer(hotline).confirm(both)
+    assert (_finding(ruling).list, _finding(ruling).act) == (LIST, Act.QUARANTINE)
+    hotline.lists[LIST] = []
+    (ruling,) = confirmer(hotline).confirm(both)
+    assert (_finding(ruling).list, _finding(ruling).act) == (OTHER, Act.REPORT), "all have answered: it is what it is"
+
+
+def test_each_list_has_its_own_policy() -> None:
+    """Police list may quarantine, hotline list reports; the entry that a list took back never moves a file."""
+    hotline = Hotline(lists={LIST: [QUARANTINE, Known(b"taken back")], OTHER: [QUARANTINE, Known(b"only here")]})
+
+    def withdrawn(list_id: str, entry: str) -> bool:
+        return (list_id, entry) == (LIST.id, Known(b"taken back").id)
+
+    one = ServiceConfirmer(court(hotline, report_only=frozenset({OTHER.id}), withdrawn=withdrawn))
+    contents = {b"harmless": (LIST, OTHER), b"only here": (OTHER,), b"taken back": (LIST,)}
+    found = [_finding(ruling) for ruling in one.confirm([candidate(what, what, lists) for what, lists in contents.items()])]
+    assert [(one.list.id, one.act) for one in found] == [
+        (LIST.id, Act.QUARANTINE),
+        (OTHER.id, Act.REPORT),
+        (LIST.id, Act.REPORT),
+    ]
+    assert ["report_only" in one.reason for one in found] == [False, True, False]
+    assert ["withdrawn" in one.reason for one in found] == [False, False, True]
+
+
+def test_while_the_clock_is_in_doubt_nobody_is_asked_and_nobody_believed() -> None:
+    hotline = Hotline(lists={LIST: [QUARANTINE]})
+    doubts = ["the clock jumped back", ""]
+    one = ServiceConfirmer(court(hotline, doubt=lambda: doubts[0]))
+    (ruling,) = one.confirm([candidate(b"harmless")])
+    assert (ruling.finding, ruling.pending, hotline.asked) == (None, "the clock jumped back", [])
+    del doubts[0]
+    (ruling,) = one.confirm([candidate(b"harmless")])
+    assert _finding(ruling).act is Act.QUARANTINE, "and the service need not rest for that"
+
+
+def test_each_epoch_has_its_key() -> None:
+    """After a rotation of the provider key, lists of the old epoch and of the new one are confirmed side by side."""
+    ring = KeyRing({1: ProviderKey(bytes(32)), 2: ProviderKey(bytes([7]) * 32)})
+    hotline = Hotline(key=ring, lists={LIST: [QUARANTINE], OTHER: [Known(b"other")]})
+    assert (LIST.epoch, OTHER.epoch) == (1, 2)
+    asked = [candidate(b"harmless", b"a", (LIST,)), candidate(b"other", b"b", (OTHER,))]
+    assert all(_finding(ruling).act is Act.QUARANTINE for ruling in confirmer(hotline).confirm(asked))
+    stale = Court(hotline, hotline.verdict_keys, KeyRing({1: ring.keys[1]}), PROVIDER, hotline.now)
+    first, second = ServiceConfirmer(stale).confirm(asked)
+    assert (_finding(first).entry, second.finding) == (QUARANTINE.id, None), "under another key no tag agrees"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +233,7 @@ def test_a_verdict_that_does_not_hold_is_silence(changes: dict[str, Any]) -> Non
 
 def test_the_verdict_of_another_service_is_silence() -> None:
     ours, theirs = Hotline(), Hotline(lists={LIST: [Known(b"harmless")]})
-    one = ServiceConfirmer(Court(theirs, ours.trust, ours.key, PROVIDER, Clock()))
+    one = ServiceConfirmer(court(ours, theirs))
     (ruling,) = one.confirm([candidate(b"harmless")])
     assert "trusted" in ruling.pending
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
-from hashscan.central.outbox import Forgetful, Outbox
+from hashscan.central.forgetful import Forgetful
+from hashscan.central.outbox import Outbox
 from hashscan.errors import StateError
-from hashscan.model import ListRef
+from hashscan.model import Candidate, Finding, ListRef
 from hashscan.ports import Memory
+from tests.support import nouns
 from tests.support.acting import InMemory
 from tests.support.hotline import LIST, candidate
 from tests.support.service import Clock
@@ -118,3 +122,28 @@ def test_forgetful_loses_nothing_because_it_is_given_nothing() -> None:
     assert memory.first_seen(A) == 7.0
     with pytest.raises(StateError, match="time-out"):
         memory.wait([A], "time-out")
+
+
+def found(of: Candidate, envelope: bytes) -> Finding:
+    told = nouns.finding()
+    return replace(told, candidate=of, envelope=envelope, verdict_id=blake3(envelope).hexdigest())
+
+
+def test_a_verdict_is_kept_with_its_candidates_until_they_are_settled(make: Make) -> None:
+    """The answer came, and acting on it failed: what was answered is still there the next time."""
+    memory = make(Clock())
+    memory.remember([A, B])
+    memory.judged([found(A, b"one"), found(B, b"one")])
+    assert {one.verdict for one in memory.waiting()} == {b"one"}
+    memory.wait([A], "the vault failed")
+    memory.remember([A])
+    memory.judged([found(A, b"two")])
+    assert sorted((one.candidate.hashed.entry.place.path, one.verdict) for one in memory.waiting()) == [
+        (b"a", b"two"),
+        (b"b", b"one"),
+    ]
+    memory.settle([A])
+    assert [one.verdict for one in memory.waiting()] == [b"one"]
+    memory.settle([B])
+    memory.remember([A, B])
+    assert {one.verdict for one in memory.waiting()} == {b""}

@@ -74,7 +74,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
 
 def test_a_question_gets_its_verdict(make: Make) -> None:
     hotline = Hotline(lists={LIST: [Known(b"harmless", size=8)]})
-    verdict = open_verdict(hotline.trust, make(hotline).confirm(QUESTION), Asked(QUESTION, PROVIDER, NOW))
+    verdict = open_verdict(hotline.verdict_keys, make(hotline).confirm(QUESTION), Asked(QUESTION, PROVIDER, NOW))
     assert [[one.entry for one in answer] for answer in verdict.answers] == [[Known(b"harmless").id], []]
     (asked,) = hotline.asked
     assert (asked.nonce, asked.items) == (QUESTION.nonce, QUESTION.items)
@@ -82,7 +82,7 @@ def test_a_question_gets_its_verdict(make: Make) -> None:
 
 def test_outcomes_get_their_receipts(make: Make) -> None:
     hotline = Hotline()
-    receipts = open_receipts(hotline.trust, make(hotline).report_outcomes([OUTCOME]), PROVIDER)
+    receipts = open_receipts(hotline.verdict_keys, make(hotline).report_outcomes([OUTCOME]), PROVIDER)
     assert [one.outcome_id for one in receipts] == ["o_1"]
     assert hotline.told == [OUTCOME]
 

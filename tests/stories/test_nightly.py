@@ -220,10 +220,10 @@ def test_sync_says_what_changed(own_hotline: OwnHotline, tmp_path: Path) -> None
 
 
 def test_sync_from_a_folder(world: World, tmp_path: Path) -> None:
-    """What one host has fetched serves another host of the same company that has no network."""
-    published = world.state / "lists"
+    """The hotline's files for a company serve a host that has no network."""
     stick = tmp_path / "stick"
-    published.rename(stick)
+    assert "sync --from" in world.service("export", "acme", stick)
+    (world.state / "lists").rename(tmp_path / "gone")
     assert world.run("status").code == 20
     world.configure(service={"url": "http://127.0.0.1:1"})
     told = world.run("sync", "--json", "--from", stick)
@@ -349,6 +349,7 @@ def test_a_stopped_scan_says_so(world: World, number: signal.Signals) -> None:
 
 def test_a_scan_that_is_stopped_while_it_moves(world: World) -> None:
     """It ends after the case in hand; what is left stays pending and in its place, and ``confirm`` goes on with it."""
+    world.configure(quarantine={"per_owner": 1000})
     paths = [path for customer in "abc" for path in world.plant(*(f"copy-{n}" for n in range(COPIES)), at=customer)]
     line = command("--config", world.config, "scan", "--json", "-q", "--quarantine", world.tree)
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=clean_environment()) as child:

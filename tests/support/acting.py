@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hashscan.errors import RefusedError
@@ -148,14 +149,19 @@ class InMemory:
         for one in candidates:
             old = self._waiting.get(one.hashed.entry)
             if old:
-                self._waiting[one.hashed.entry] = Waiting(one, old.first_seen, old.asked, old.reason)
+                self._waiting[one.hashed.entry] = replace(old, candidate=one)
             else:
                 self._waiting[one.hashed.entry] = Waiting(one, self._clock(), 0, "")
 
     def wait(self, candidates: Iterable[Candidate], reason: str) -> None:
         for one in candidates:
             if old := self._waiting.get(one.hashed.entry):
-                self._waiting[one.hashed.entry] = Waiting(old.candidate, old.first_seen, old.asked + 1, reason)
+                self._waiting[one.hashed.entry] = replace(old, asked=old.asked + 1, reason=reason)
+
+    def judged(self, findings: Iterable[Finding]) -> None:
+        for one in findings:
+            if old := self._waiting.get(one.candidate.hashed.entry):
+                self._waiting[one.candidate.hashed.entry] = replace(old, verdict=one.envelope)
 
     def settle(self, candidates: Iterable[Candidate]) -> None:
         for one in candidates:

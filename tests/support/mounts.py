@@ -12,6 +12,7 @@ import pytest
 
 _NEWNS, _NEWUSER = 0x20000, 0x10000000
 _REC, _PRIVATE = 0x4000, 1 << 18
+_DETACH = 2
 _CANNOT = 77
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,6 +24,24 @@ def tmpfs(path: Path, size_kib: int) -> None:
     if _libc.mount(b"none", os.fsencode(path), b"tmpfs", 0, b"size=%dk" % size_kib) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def mount(source: bytes, target: bytes, kind: bytes | None, flags: int = 0, data: bytes | None = None) -> None:
+    """mount(2); only inside `with_own_mounts`. Raises OSError."""
+    if _libc.mount(source, target, kind, ctypes.c_ulong(flags), data) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), target)
+
+
+def detach(below: bytes) -> None:
+    """Take away all mounts below a folder, the last one first, without waiting for whoever still uses them."""
+    points = [line.split(b" ")[4] for line in Path("/proc/self/mountinfo").read_bytes().splitlines()] if _has_mounts() else []
+    for point in reversed([point for point in points if point.startswith(below + b"/")]):
+        _libc.umount2(point, _DETACH)
+
+
+def _has_mounts() -> bool:
+    return Path("/proc/self/mountinfo").exists()
 
 
 def _own_mounts() -> bool:
@@ -37,6 +56,14 @@ def _own_mounts() -> bool:
         except PermissionError:
             return False
     return bool(_libc.mount(b"none", b"/", None, _REC | _PRIVATE, None) == 0)
+
+
+def can_mount() -> bool:
+    """Whether a child of this process may have mounts of its own."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if _own_mounts() else 1)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def with_own_mounts(body: Callable[[], None]) -> None:

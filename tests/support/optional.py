@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import shutil
 import tempfile
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hashscan.files.filesystems import filesystem_of
+from tests.support.grounds import can_loop
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,30 @@ def _temporary_folder_on_disk() -> bool:
         os.close(fd)
 
 
+def _inode_flags() -> bool:
+    """Whether a file in the temporary folder can be made immutable: by root, on a filesystem that knows it."""
+    with tempfile.NamedTemporaryFile() as file:
+        flags = array.array("l", [0])
+        try:
+            fcntl.ioctl(file.fileno(), 0x80086601, flags)  # FS_IOC_GETFLAGS
+            fcntl.ioctl(file.fileno(), 0x40086602, array.array("l", [flags[0] | 0x10]))  # FS_IOC_SETFLAGS
+            fcntl.ioctl(file.fileno(), 0x40086602, flags)
+        except OSError:
+            return False
+        return True
+
+
 COMPONENTS = {
     "systemd": Component(_program("systemd-analyze"), "install systemd"),
     "git": Component(_program("git"), "install git"),
     "cc": Component(_program("cc"), "install a C compiler (gcc or clang)"),
     "strace": Component(_program("strace"), "install strace"),
     "age": Component(_program("age"), "install age"),
+    "inode-flags": Component(_inode_flags, "run as root, with TMPDIR on ext4, xfs or btrfs"),
+    "loop": Component(can_loop, "run as root, with loop devices"),
+    "mkfs.ext4": Component(_program("mkfs.ext4"), "install e2fsprogs"),
+    "mkfs.xfs": Component(_program("mkfs.xfs"), "install xfsprogs"),
+    "mkfs.btrfs": Component(_program("mkfs.btrfs"), "install btrfs-progs"),
     "jq": Component(_program("jq"), "install jq"),
     "bench-peers": Component(
         _program("hashdeep", "rhash", "b3sum", "clamscan"),

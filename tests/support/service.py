@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,18 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from hashscan.errors import FilterError, NotPublishedError
 from hashscan.known import envelopes
-from hashscan.known.keys import ProviderKey
+from hashscan.known.keys import KeyRing
+from hashscan.known.trust import TufTrust
 from hashscan.model import Algorithm
+from hashscan.ports import Lists
 from hashscan.service import admin
 from hashscan.service.app import create_app
 from hashscan.service.importing import ImportReport, ImportRequest
+from hashscan.service.keys import OnlineKeys
 from hashscan.service.rows import Shape
+from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
 
 NONCE = "n" * 43
@@ -43,9 +49,9 @@ def sha1(what: str) -> str:
 
 
 def make(tmp_path: Path) -> Path:
-    """A fresh service; the data folder."""
+    """A fresh service with a root of one key; the data folder."""
     data = tmp_path / "data"
-    admin.init(data, name="Test hotline")
+    admin.init(data, name="Test hotline", root_keys=tmp_path / "root-keys")
     return data
 
 
@@ -65,19 +71,28 @@ def load(data: Path, text: str | bytes, *, shape: Shape | None = None, **more: A
 
 @dataclass(frozen=True)
 class Agent:
-    """What an enrolment gave to a provider's agents."""
+    """What an enrolment gave to an agent of a provider; ``data`` is the folder of its service."""
 
     name: str
     api_key: str
-    key: ProviderKey
-    public_key: str
+    key: KeyRing
+    root: bytes
     folder: Path
+    data: Path
 
     def open(self, envelope: bytes, payload_type: str) -> dict[str, Any]:
-        """The payload of an envelope whose signature holds."""
-        payload = json.loads(envelopes.open_envelope(envelope, payload_type, envelopes.public_key(self.public_key)))
+        """The payload of an envelope whose signature holds, issued in the time of its key."""
+        with open_store(self.data) as store:
+            keys = OnlineKeys.open(store).verdict_keys()
+        opened = envelopes.open_envelope(envelope, payload_type, keys)
+        payload = json.loads(opened.payload)
         assert isinstance(payload, dict)
+        opened.check_issued(payload["issued"])
         return payload
+
+    def trust(self, now: Callable[[], float]) -> TufTrust:
+        """What this agent believes by; it remembers between refreshes."""
+        return TufTrust(self.root, self.name, self.folder / "trust", clock=now)
 
 
 def enrol(data: Path, name: str = "acme", phase: Phase = Phase.REGULAR) -> Agent:
@@ -87,28 +102,41 @@ def enrol(data: Path, name: str = "acme", phase: Phase = Phase.REGULAR) -> Agent
     return Agent(
         name=name,
         api_key=(out / "api-key").read_text().strip(),
-        key=ProviderKey.from_hex((out / "provider-key").read_text()),
-        public_key=(out / "service.pub").read_text().strip(),
+        key=KeyRing.from_text((out / "provider-key").read_text()),
+        root=(out / "root.json").read_bytes(),
         folder=out,
+        data=data,
     )
 
 
 class Clock:
-    """Time that a test moves."""
+    """Time that a test moves. It begins a little after now: keys and roots are made with the real time."""
 
-    def __init__(self, now: float = 1_790_000_000.0) -> None:
-        self.now = now
+    def __init__(self, now: float | None = None) -> None:
+        self.now = float(int(time.time())) + 60.0 if now is None else now
 
     def __call__(self) -> float:
         return self.now
 
 
 class Client:
-    """Asks an app; ``agent`` None sends no API key."""
+    """Asks an app; ``agent`` None sends no API key. It is a `ports.Fetcher` too."""
 
     def __init__(self, app: FastAPI, agent: Agent | None) -> None:
         self.app = app
         self.agent = agent
+
+    def fetch(self, name: str, *, max_bytes: int) -> Iterator[bytes]:
+        response = self.get(f"/v1/files/{name}")
+        if response.status_code == 404:
+            raise NotPublishedError(f"no {name}")
+        if response.status_code != 200 or len(response.content) > max_bytes:
+            raise FilterError(f"{name}: {response.status_code}, {len(response.content)} bytes")
+        yield response.content
+
+    def lists(self, trust: TufTrust) -> Lists:
+        """What an agent believes after a refresh."""
+        return trust.refresh(self)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         return self.ask("GET", path, headers=headers)

@@ -10,7 +10,7 @@ from tests.support import nouns
 
 TYPES = frozenset(
     "scan_start finding pending action skipped error progress summary exit_error sync check case".split()  # noqa: SIM905
-) | {"recovered", "warning", "status"}
+) | {"recovered", "warning", "status", "withdrawn", "sync_wait"}
 
 
 def tally(at: bytes = b"/srv/www") -> Tally:
@@ -41,7 +41,9 @@ def every_event(name: bytes = b"www/a.jpg") -> list[Event]:
         events.action(nouns.result("failed", name)),
         events.skipped(nouns.skip(path=name, detail=text)),
         events.error(nouns.skip(Reason.ERROR, name, errno="EACCES", detail=text)),
-        events.sync(nouns.LIST, "updated", previous=6, entries=1_400_000, size=5_000_000),
+        events.sync(nouns.LIST, "updated", previous=6, size=5_000_000, way=events.Way("full", 5_060_000, text)),
+        events.withdrawn(nouns.LIST, 3, 1, 2),
+        events.sync_wait("minimum", 1234.5),
         events.sync(nouns.LIST, "new"),
         events.check(full, [nouns.LIST]),
         events.check(full, []),

@@ -147,7 +147,7 @@ class World:
 
     def reach(self, url: str, provider: str = "acme") -> None:
         """Say where the service answers, with the files of the enrolment."""
-        files = {"api_key_file": "api-key", "provider_key_file": "provider-key", "public_key_file": "service.pub"}
+        files = {"api_key_file": "api-key", "provider_key_file": "provider-key", "root_file": "root.json"}
         self.configure(
             service={"url": url, "provider": provider, **files}, paths={"state": "../var", "run": "../run", "cache": "../cache"}
         )
@@ -276,7 +276,7 @@ def _found(top: Path) -> None:
     from hashscan.service.tables import Phase  # noqa: PLC0415 - an extra
 
     data, source = top / "service", top / "list"
-    admin.init(data, name="Test hotline")
+    admin.init(data, name="Test hotline", root_keys=top / "root-keys")
     moving = [*LISTED, WITHDRAWN, DISPUTED, *(f"copy-{number}" for number in range(COPIES))]
     lists: Iterable[tuple[str, str, str]] = (
         ("police", "quarantine", "".join(f"{digest(name)}\n" for name in moving)),

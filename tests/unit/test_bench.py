@@ -294,7 +294,7 @@ def test_a_run_goes_on_where_it_was_broken_off_but_not_with_other_settings(tmp_p
 
 
 def test_rows_have_one_key_each_and_what_they_name_exists() -> None:
-    assert len({row.key for row in rows.ROWS}) == len(rows.ROWS) == 16
+    assert len({row.key for row in rows.ROWS}) == len(rows.ROWS) == 17
     for row in rows.ROWS:
         assert row.corpus in corpora.NAMES
         assert not row.tool or row.tool in peers.PEERS
@@ -424,3 +424,14 @@ def test_digests_of_a_tree_are_compared_with_coreutils(tmp_path: Path) -> None:
     done = bench("digests", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"7 files below {tmp_path}, 28 digests, 0 differences, 0 unreadable" in done.stdout
+
+
+def test_sizes_of_lists() -> None:
+    """Makes two versions, their delta, and loads one in a process of its own; what it costs is for docs/performance.md."""
+    done = bench("list-sizes", "--entries", "2000")
+    assert done.returncode == 0, done.stderr
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("| 2,000 |")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert len(cells) == 9
+    assert cells[3].endswith("kB")
+    assert cells[7].endswith("MB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import time
 from pathlib import Path
@@ -35,6 +36,94 @@ def test_an_unchanged_tree_is_not_read_and_not_asked_about(tmp_path: Path) -> No
     assert sieve.asked == 300
     assert scan(cache_in(tmp_path), root, sieve).cached == 300
     assert sieve.asked == 300, "the marks were renewed"
+
+
+def edit(cache: DigestCache, statement: str) -> None:
+    db = sqlite3.connect(cache.path)
+    db.executescript(statement)
+    db.close()
+
+
+def test_a_mark_speaks_without_its_row(tmp_path: Path) -> None:
+    """What makes a second scan fast: of an unchanged directory no row is read, so none needs to be there or to be whole."""
+    root = tree_in(tmp_path)
+    grow(root, 100)
+    sieve = FakeSieve(set(), BOTH, **TODAY)  # type: ignore[arg-type]
+    scan(cache_in(tmp_path), root, sieve)
+    edit(cache_in(tmp_path), "UPDATE directory SET data = x'00'")
+    assert scan(cache_in(tmp_path), root, sieve).cached == 100
+    assert sieve.asked == 100
+    assert scan(cache_in(tmp_path), root, FakeSieve(set(), BOTH, fingerprint=b"others")).scanned == 100, "the control"
+
+
+@pytest.mark.parametrize("change", ["key", "host", "lists", "place"])
+def test_a_mark_is_bound_to_key_lists_and_place(change: str, tmp_path: Path) -> None:
+    root = tree_in(tmp_path)
+    (root / "a").mkdir()
+    flat(root / "a", 5)
+    sieve = FakeSieve(set(), BOTH, **TODAY)  # type: ignore[arg-type]
+    scan(cache_in(tmp_path), root, sieve)
+    again = sieve
+    if change == "lists":
+        again = FakeSieve(set(), BOTH, fingerprint=b"others")
+    elif change == "place":
+        (root / "a").rename(root / "b")
+    else:
+        value = f"'{'00' * 32}'" if change == "key" else "'short'"
+        edit(cache_in(tmp_path), f"UPDATE meta SET value = {value} WHERE name = 'secret'")
+    before = again.asked
+    seen = scan(cache_in(tmp_path), root, again)
+    assert again.asked - before == 5
+    assert [one.message for one in seen.warnings] == (
+        ["the digest cache was made anew: it has lost its key"] if change == "host" else []
+    )
+
+
+def test_a_row_that_is_written_loses_its_mark(tmp_path: Path) -> None:
+    """A file that was swapped behind our back is found when it is read again, and from then on in every scan."""
+    root = tree_in(tmp_path)
+    flat(root, 10)
+    good = FakeSieve(set(), BOTH, **TODAY)  # type: ignore[arg-type]
+    scan(cache_in(tmp_path), root, good)
+    rewrite(cache_in(tmp_path), lie)
+    assert scan(cache_in(tmp_path), root, good).scanned == 0
+    everything = FakeSieve(None, BOTH, **TODAY)  # type: ignore[arg-type]
+    seen = scan(cache_in(tmp_path, reread=1), root, everything)
+    assert (seen.scanned, len(seen.warnings)) == (10, 10)
+    assert_true(seen, root)
+    assert_true(scan(cache_in(tmp_path), root, everything), root)
+
+
+def test_files_that_no_size_admits_are_counted_as_such_each_time(tmp_path: Path) -> None:
+    root = tree_in(tmp_path)
+    for size in range(10):
+        (root / f"f{size}").write_bytes(bytes(size))
+    sieve = FakeSieve(set(), BOTH, fingerprint=b"sized", admits=lambda size: size < 4)
+    counts = [(seen.scanned, seen.cached, seen.by_size) for seen in (scan(cache_in(tmp_path), root, sieve) for _ in range(3))]
+    assert counts == [(4, 0, 6), (0, 4, 6), (0, 4, 6)]
+    assert sieve.asked == 4
+
+
+def test_reading_again_forgets_what_cannot_be_read(tmp_path: Path) -> None:
+    """Of a row that is read again whole, a file that is refused is not known any more; the others are."""
+    root = tree_in(tmp_path)
+    flat(root, 4)
+    sieve = FakeSieve(set(), BOTH, **TODAY)  # type: ignore[arg-type]
+    scan(cache_in(tmp_path), root, sieve)
+    seen = scan(cache_in(tmp_path, reread=1), root, sieve, max_file_bytes=0)
+    assert (seen.scanned, seen.cached, sum(seen.skipped.values())) == (0, 0, 4)
+    assert scan(cache_in(tmp_path), root, sieve).scanned == 4
+
+
+def test_what_a_directory_calls_a_file_is_never_followed(tmp_path: Path) -> None:
+    """`Remembering` asks `DirEntry.stat` without saying so: the type in the directory decides, not what stands there now."""
+    for name in ("f", "g"):
+        (tmp_path / name).write_bytes(b"a file")
+    with os.scandir(tmp_path) as entries:
+        files = sorted((entry for entry in entries if entry.is_file(follow_symlinks=False)), key=lambda entry: entry.name)
+    (tmp_path / "f").unlink()
+    (tmp_path / "f").symlink_to("/dev/zero")
+    assert [stat.S_IFMT(entry.stat().st_mode) for entry in files] == [stat.S_IFLNK, stat.S_IFREG]
 
 
 def test_a_sieve_without_a_name_is_asked_each_time(tmp_path: Path) -> None:

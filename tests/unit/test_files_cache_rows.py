@@ -11,7 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashscan.files.filesystems import BELIEVED, number_of, type_of_mount
-from hashscan.files.rows import IDENTITY, SINGLE, Key, Row, algorithms_of, all_known, block_of, decode, due, mark_of, mask_of
+from hashscan.files.rows import (
+    IDENTITY,
+    MARK_BYTES,
+    SINGLE,
+    Key,
+    Marker,
+    Row,
+    algorithms_of,
+    all_known,
+    block_of,
+    decode,
+    due,
+    mask_of,
+    where_of,
+)
 from hashscan.files.window import Memo, Window, unknown_in
 from hashscan.model import Algorithm
 
@@ -101,9 +115,47 @@ def test_rows_are_spread_over_the_runs() -> None:
     assert 50 < min(counts) <= max(counts) < 160
 
 
-def test_a_mark_falls_with_lists_and_with_the_row() -> None:
-    assert len({mark_of(1, b"a"), mark_of(1, b"b"), mark_of(2, b"a")}) == 3
-    assert 0 <= mark_of(2**64 - 1, b"a") < 2**63
+WHERE = where_of(b"/srv", b"a/b")
+BLOCK = bytes(range(64))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_mark_says_how_many_files_have_no_digest(unknown: int) -> None:
+    marker = Marker(bytes(32), b"lists", 9)
+    mark = marker.mark(WHERE, BLOCK, unknown)
+    assert marker.unknown(mark, WHERE, BLOCK) == unknown
+    assert len(mark) in {MARK_BYTES, MARK_BYTES + 4}
+
+
+def test_a_mark_falls_with_anything_that_it_says() -> None:
+    marker = Marker(bytes(32), b"lists", 9)
+    mark = marker.mark(WHERE, BLOCK, 3)
+    assert marker.unknown(mark, WHERE, BLOCK) == 3, "the control"
+    others = [Marker(b"\1" + bytes(31), b"lists", 9), Marker(bytes(32), b"list", 9), Marker(bytes(32), b"lists", 8)]
+    assert [one.unknown(mark, WHERE, BLOCK) for one in others] == [None] * 3
+    for bit in range(len(BLOCK) * 8):
+        changed = bytearray(BLOCK)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert marker.unknown(mark, WHERE, bytes(changed)) is None
+    for where, block in (
+        (where_of(b"/srv", b"a"), BLOCK),
+        (where_of(b"/srv/a", b"b"), BLOCK),
+        (WHERE, BLOCK[:32]),
+        (WHERE, BLOCK + bytes(32)),
+        (WHERE + BLOCK[:32], BLOCK[32:]),
+    ):
+        assert (marker.unknown(mark, where, block) is None) == (where + block != WHERE + BLOCK)
+
+
+def test_what_is_no_mark_says_nothing() -> None:
+    marker = Marker(bytes(32), b"lists", 9)
+    mark = marker.mark(WHERE, BLOCK)
+    for bit in range(len(mark) * 8):
+        damaged = bytearray(mark)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert marker.unknown(bytes(damaged), WHERE, BLOCK) is None
+    for other in (None, 7, "x", b"", mark[:-1], mark + b"\0", mark + bytes(4), mark + b"\1\0\0\0", mark + bytes(5)):
+        assert marker.unknown(other, WHERE, BLOCK) is None  # type: ignore[arg-type]
 
 
 class TestWindow:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hashscan.central.outbox import Forgetful
+from hashscan.central.forgetful import Forgetful
 from hashscan.errors import IncompleteError
 from hashscan.files.cache import DigestCache
 from hashscan.files.recheck import STRETCH, RecheckEngine

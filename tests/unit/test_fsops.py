@@ -180,3 +180,24 @@ def test_extended_attributes_that_cannot_be_listed_are_said_to_be_missing(top: i
     fd = fsops.open_beneath(top, b"d/e/f", os.O_PATH)
     assert fsops.read_xattrs(fd, 100) == fsops.Xattrs({}, complete=False)
     os.close(fd)
+
+
+def test_who_has_a_file_open_for_writing_is_noticed(tree: Path) -> None:
+    fd = os.open(tree / "d/e/f", os.O_RDONLY)
+    try:
+        assert fsops.has_writer(fd) is False
+        with (tree / "d/e/f").open("ab"):
+            assert fsops.has_writer(fd) is True
+        with (tree / "d/e/f").open("rb"):
+            assert fsops.has_writer(fd) is False
+    finally:
+        os.close(fd)
+
+
+def test_where_the_kernel_does_not_say_nobody_claims_it() -> None:
+    reading, writing = os.pipe()
+    try:
+        assert fsops.has_writer(reading) is None
+    finally:
+        os.close(reading)
+        os.close(writing)

@@ -18,11 +18,12 @@ from hashscan.jobs.confirm import Court, ServiceConfirmer
 from hashscan.jobs.outcomes import OutcomeTools, tell_outcomes
 from hashscan.jobs.selftest import Step, require_self_test, selftest
 from hashscan.jobs.status import LAST_RUN, Facts, record_run, status
+from hashscan.jobs.sync import SyncTools, sync
 from hashscan.known import selftest as published
 from hashscan.known.exact import ExactSieve
 from hashscan.known.shelf import Shelf
 from hashscan.model import Act, Action, Algorithm, Candidate, Case, CaseState, ListRef, Outcome, Place, Standing
-from hashscan.ports import Confirmer, Engine, Ruling, Sieve
+from hashscan.ports import Confirmer, Engine, LogHead, Ruling, Sieve
 from hashscan.report.tally import Tally
 from tests.support import nouns
 from tests.support.acting import Judges, Passing, Stretches, Told
@@ -58,7 +59,7 @@ class Relisted:
 
 def answering(known: Known = SELF_TEST, **more: Any) -> Confirmer:
     hotline = Hotline(lists={LIST: [known]}, **more)
-    return ServiceConfirmer(Court(hotline, hotline.trust, hotline.key, PROVIDER, lambda: NOW))
+    return ServiceConfirmer(Court(hotline, hotline.verdict_keys, hotline.key, PROVIDER, lambda: NOW))
 
 
 def relisted(algorithms: Sequence[Algorithm] = BOTH) -> Sieve:
@@ -118,9 +119,11 @@ CASES = (
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
     hotline = Hotline(lists={LIST: [Known(b"x")]})
-    (tmp_path / "lists").mkdir()
-    (tmp_path / "lists" / "lists.json").write_bytes(hotline.publish())
-    return Shelf(tmp_path / "lists", hotline.trust, hotline.key)
+    hotline.withdrawn = {"police": [Known(b"y")]}
+    hotline.publish()
+    shelf = Shelf(tmp_path / "lists", hotline.trust(tmp_path / "lists" / "tuf"), hotline.key)
+    sync(SyncTools(hotline.trust(tmp_path / "lists" / "tuf"), hotline, shelf, Told(), lambda: NOW + 60))
+    return shelf
 
 
 def told(shelf: Shelf | None, state: Path, *, pending: int = 0, now: float = NOW + 7200) -> tuple[dict[str, Any], ExitCode]:
@@ -140,6 +143,9 @@ def test_how_a_host_stands(shelf: Shelf, tmp_path: Path) -> None:
         "created": "2026-09-21T14:13:20.000Z",
     }
     assert (data["lists_age_hours"], data["lists_stale"]) == (2.0, False)
+    assert (data["last_sync"], data["clock_ok"]) == ("2026-09-21T14:14:20.000Z", True)
+    assert data["withdrawn"] == {"entries": 1, "cases": 0}
+    assert "lists_problem" not in data
     assert (data["pending"], data["unsent_outcomes"], data["cases"]) == (0, 2, {"done": 2, "damaged": 1})
     assert data["last_run"] is None
     assert told(shelf, tmp_path, pending=3)[1] is ExitCode.PENDING
@@ -148,16 +154,46 @@ def test_how_a_host_stands(shelf: Shelf, tmp_path: Path) -> None:
 def test_lists_that_are_missing_or_too_old_come_before_pending(shelf: Shelf, tmp_path: Path) -> None:
     data, code = told(shelf, tmp_path, pending=3, now=NOW + 90_000)
     assert (code, "days old" in data["lists_problem"]) == (ExitCode.FILTER, True)
-    (tmp_path / "lists" / "lists.json").write_bytes(b"damaged")
+    assert data["lists"], "what is in force is told, however old"
+    assert told(shelf, tmp_path, now=NOW + 86_400)[1] is ExitCode.OK
+    (tmp_path / "lists" / "in-force.json").write_bytes(b"damaged")
     assert told(shelf, tmp_path)[1] is ExitCode.FILTER
     assert told(None, tmp_path)[1] is ExitCode.OK
     assert told(None, tmp_path, pending=1)[1] is ExitCode.PENDING
 
 
+def test_stale_lists_are_told_and_used(shelf: Shelf, tmp_path: Path) -> None:
+    now = NOW + 3 * 86_400.0
+    data, code = status(shelf, Facts(0, 0, (), tmp_path), now=now, max_age=7 * 86_400.0)
+    assert (data["lists_stale"], code) == (True, ExitCode.OK)
+
+
+@pytest.mark.parametrize("name", ["police-7-1.filter", "police-7-1.withdrawn"])
+def test_files_damaged_on_this_disk_are_told(shelf: Shelf, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "lists" / name
+    path.write_bytes(path.read_bytes()[:-1] + b"\xaa")
+    data, code = told(shelf, tmp_path)
+    assert (code, name in data["lists_problem"] or "withdrawn" in data["lists_problem"]) == (ExitCode.FILTER, True)
+
+
+def test_a_clock_that_jumped_back_is_told(shelf: Shelf, tmp_path: Path) -> None:
+    data, code = told(shelf, tmp_path, now=NOW - 7200)
+    assert (code, data["clock_ok"]) == (ExitCode.FILTER, False)
+    assert "2.0 hours before" in data["lists_problem"]
+
+
+def test_cases_of_withdrawn_entries_are_told(shelf: Shelf, tmp_path: Path) -> None:
+    mine = Case("c4", CaseState.DONE, Place(b"/srv", b"d"), 3, Known(b"y").id, "police", "v", 1.0)
+    given_back = Case("c5", CaseState.RESTORED, Place(b"/srv", b"e"), 3, Known(b"y").id, "police", "v", 1.0)
+    data, _ = status(shelf, Facts(0, 0, (*CASES, mine, given_back), tmp_path), now=NOW, max_age=1e9)
+    assert data["withdrawn"] == {"entries": 1, "cases": 1}
+
+
 def test_a_run_is_recorded_and_shown(tmp_path: Path) -> None:
     record_run(tmp_path / "new", Tally(seen=5, scanned=5), complete=True, started=NOW)
     run = told(None, tmp_path / "new")[0]["last_run"]
-    assert (run["started"], run["seen"], run["complete"], run["exit_code"]) == ("2026-09-21T14:13:20.000Z", 5, True, 0)
+    assert (run["started"], run["started_seconds"]) == ("2026-09-21T14:13:20.000Z", NOW)
+    assert (run["seen"], run["complete"], run["exit_code"]) == (5, True, 0)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StateError):
         record_run(tmp_path / "file", Tally(), complete=True, started=NOW)
@@ -185,7 +221,7 @@ class Acknowledging:
         self._hotline, self._every, self._prefix = hotline, every, prefix
         self.calls = 0
 
-    def report_outcomes(self, outcomes: Sequence[Outcome]) -> bytes:
+    def report_outcomes(self, outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
         self.calls += 1
         chosen = [one for index, one in enumerate(outcomes) if index % self._every == 0]
         return self._hotline.report_outcomes([one.__class__(self._prefix + one.id, *_rest(one)) for one in chosen])
@@ -207,25 +243,36 @@ def outbox(tmp_path: Path) -> Any:
 
 def test_all_outcomes_are_told_a_hundred_at_once(outbox: Outbox) -> None:
     hotline = Hotline()
-    assert tell_outcomes(OutcomeTools(hotline, hotline.trust, outbox, PROVIDER)) == ""
+    assert tell_outcomes(OutcomeTools(hotline, hotline.verdict_keys, outbox, PROVIDER)) == ""
     assert (outbox.unsent_count(), len(hotline.told), len({one.id for one in hotline.told})) == (0, 250, 250)
 
 
 @pytest.mark.parametrize("error", [ServiceUnavailable("time-out"), RefusedError("suspended")])
 def test_what_could_not_be_told_stays(outbox: Outbox, error: Exception) -> None:
     hotline = Hotline(failures=[error])
-    tools = OutcomeTools(hotline, hotline.trust, outbox, PROVIDER)
+    tools = OutcomeTools(hotline, hotline.verdict_keys, outbox, PROVIDER)
     assert tell_outcomes(tools) == str(error)
     assert outbox.unsent_count() == 250
     assert tell_outcomes(tools) == ""
     assert outbox.unsent_count() == 0
 
 
+def test_while_the_clock_is_in_doubt_nothing_is_told_and_nothing_is_lost(outbox: Outbox) -> None:
+    hotline, doubts = Hotline(), ["the clock jumped back", ""]
+    tools = OutcomeTools(hotline, hotline.verdict_keys, outbox, PROVIDER, lambda: doubts[0])
+    assert tell_outcomes(tools) == "the clock jumped back"
+    assert (outbox.unsent_count(), hotline.told) == (250, [])
+    del doubts[0]
+    assert tell_outcomes(tools) == ""
+    doubts[0] = "again"
+    assert tell_outcomes(tools) == "", "there is nothing that waits"
+
+
 def test_receipts_that_are_not_for_us(outbox: Outbox) -> None:
     ours, theirs = Hotline(), Hotline()
-    assert "trusted" in tell_outcomes(OutcomeTools(theirs, ours.trust, outbox, PROVIDER))
+    assert "trusted" in tell_outcomes(OutcomeTools(theirs, ours.verdict_keys, outbox, PROVIDER))
     stranger = Acknowledging(ours, 1, "o_other")
-    assert "none" in tell_outcomes(OutcomeTools(stranger, ours.trust, outbox, PROVIDER))  # type: ignore[arg-type]
+    assert "none" in tell_outcomes(OutcomeTools(stranger, ours.verdict_keys, outbox, PROVIDER))  # type: ignore[arg-type]
     assert stranger.calls == 1
     assert outbox.unsent_count() == 250
 
@@ -233,7 +280,7 @@ def test_receipts_that_are_not_for_us(outbox: Outbox) -> None:
 def test_partial_receipts_end(outbox: Outbox) -> None:
     hotline = Hotline()
     half = Acknowledging(hotline, 2)
-    assert tell_outcomes(OutcomeTools(half, hotline.trust, outbox, PROVIDER)) == ""  # type: ignore[arg-type]
+    assert tell_outcomes(OutcomeTools(half, hotline.verdict_keys, outbox, PROVIDER)) == ""  # type: ignore[arg-type]
     assert outbox.unsent_count() == 0
     assert half.calls < 20
 

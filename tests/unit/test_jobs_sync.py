@@ -5,50 +5,20 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree, rmtree
 
 import pytest
 
 from hashscan.errors import FilterError, HashscanError, RefusedError, ServiceUnavailable, StateError
-from hashscan.jobs.selftest import require_self_test
-from hashscan.jobs.sync import SyncTools, sync
-from hashscan.known.keys import ProviderKey
+from hashscan.known.keys import KeyRing, ProviderKey
 from hashscan.known.shelf import Shelf
-from hashscan.model import ListRef
-from hashscan.ports import Fetcher, Lists
-from tests.support.acting import Crash, Fuse, Told
+from tests.support.acting import Crash, Fuse
 from tests.support.children import run
-from tests.support.hotline import NOW, PIECE, Hotline, Known, hashed
+from tests.support.hotline import NOW, Hotline, Known
 from tests.support.mounts import tmpfs, with_own_mounts
-
-A1, A2, B1 = ListRef("a", 1, 1), ListRef("a", 2, 1), ListRef("b", 1, 1)
-OLD, NEW = Known(b"harmless old"), Known(b"harmless new")
-
-
-class Host:
-    """One shelf and what fills it."""
-
-    def __init__(self, folder: Path, hotline: Hotline) -> None:
-        self.hotline, self.folder, self.told = hotline, folder, Told()
-        self.shelf = Shelf(folder, hotline.trust, hotline.key)
-
-    def sync(self, fetcher: Fetcher | None = None, now: float = NOW) -> Lists:
-        return sync(SyncTools(self.hotline.trust, fetcher or self.hotline, self.shelf, self.told, lambda: now))
-
-    def in_force(self) -> set[ListRef]:
-        """The lists in force, each of which answers as it should."""
-        lists = self.shelf.view(NOW, max_age=1e9).lists
-        sieve = self.shelf.sieve(lists)
-        require_self_test(sieve)
-        found = {target.list for target in lists.targets}
-        (old,) = sieve.candidates([hashed(OLD.content)])
-        assert set(old.lists) == found
-        assert bool(sieve.candidates([hashed(NEW.content)])) == (A2 in found)
-        return found
-
-    def names(self) -> set[str]:
-        return {path.name for path in self.folder.iterdir()}
+from tests.support.syncing import A1, A2, B1, NEW, OLD, Broken, Host, raising
 
 
 def publish_new(hotline: Hotline) -> None:
@@ -69,38 +39,20 @@ def host(tmp_path: Path) -> Host:
     return host
 
 
-class Broken:
-    """A fetcher that breaks at the ``moment``-th piece that it hands over, in the way of ``how``."""
-
-    def __init__(self, inner: Fetcher, moment: int, how: Callable[[bytes], bytes]) -> None:
-        self._inner, self._moment, self._how = inner, moment, how
-        self.pieces = 0
-
-    def fetch(self, name: str, *, max_bytes: int) -> Iterator[bytes]:
-        for piece in self._inner.fetch(name, max_bytes=max_bytes):
-            self.pieces += 1
-            yield self._how(piece) if self.pieces - 1 == self._moment else piece
-
-
-def raising(error: BaseException) -> Callable[[bytes], bytes]:
-    def how(piece: bytes) -> bytes:
-        raise error
-
-    return how
+def as_it_was(host: Host) -> Host:
+    """The same host, before anything came: of a sync that breaks, verified metadata and whole filters are kept for the next."""
+    copy = host.folder.with_name("copy")
+    rmtree(copy, ignore_errors=True)
+    copytree(host.folder, copy, symlinks=True)
+    return Host(copy, host.hotline)
 
 
 def pieces(host: Host) -> int:
     """How many pieces a sync fetches that has everything to fetch."""
-    del host.hotline.files["a-1-1.filter"]
-    number = sum(-(-len(data) // PIECE) for data in host.hotline.files.values())
-    assert number > 12
-    return number
-
-
-def forget_what_came(host: Host) -> None:
-    """A filter that came whole is kept for the next try; without it everything is fetched again."""
-    for name in ("a-2-1.filter", "b-1-1.filter"):
-        (host.folder / name).unlink(missing_ok=True)
+    counting = Broken(host.hotline, -1, bytes)
+    as_it_was(host).sync(counting)
+    assert counting.pieces > 12
+    return counting.pieces
 
 
 WAYS: dict[str, Callable[[bytes], bytes]] = {
@@ -120,20 +72,21 @@ WAYS: dict[str, Callable[[bytes], bytes]] = {
 def test_a_fetch_that_breaks_at_any_piece_leaves_the_old_lists_in_force(host: Host, how: Callable[[bytes], bytes]) -> None:
     before = {name: (host.folder / name).read_bytes() for name in host.names()}
     for moment in range(pieces(host)):
+        broken = as_it_was(host)
         with pytest.raises((HashscanError, Crash, KeyboardInterrupt)) as caught:
-            host.sync(Broken(host.hotline, moment, how))
+            broken.sync(Broken(host.hotline, moment, how))
         assert not isinstance(caught.value, StateError) or "unchanged" in caught.value.hint
-        assert host.in_force() == {A1}
+        assert broken.in_force() == {A1}
         for name, data in before.items():
-            assert (host.folder / name).read_bytes() == data
-        assert not [name for name in host.names() if name.endswith(".new")], "nothing half written is left"
-        assert "sync" not in host.told.types()[1:]
-        forget_what_came(host)
-    host.sync()
-    assert host.in_force() == {A2, B1}
-    assert host.names() == {"lists.json", "a-1-1.filter", "a-2-1.filter", "b-1-1.filter"}
-    host.sync()
-    assert host.names() == {"lists.json", "a-2-1.filter", "b-1-1.filter"}
+            assert (broken.folder / name).read_bytes() == data
+        assert not [name for name in broken.names() if name.endswith(".new")], "nothing half written is left"
+        assert broken.told.types() == []
+        if moment % 10 == 0:
+            broken.sync()
+            assert broken.in_force() == {A2, B1}
+            assert broken.names() == {"in-force.json", "a-1-1.filter", "a-2-1.filter", "b-1-1.filter"}
+            broken.sync()
+            assert broken.names() == {"in-force.json", "a-2-1.filter", "b-1-1.filter"}
 
 
 def test_killed_at_any_fetched_piece(host: Host) -> None:
@@ -142,22 +95,24 @@ def test_killed_at_any_fetched_piece(host: Host) -> None:
         return piece
 
     for moment in range(pieces(host)):
-        assert run(lambda moment=moment: host.sync(Broken(host.hotline, moment, kill))) == -signal.SIGKILL  # type: ignore[misc]
-        assert host.in_force() == {A1}
-        forget_what_came(host)
-    host.sync()
-    assert host.in_force() == {A2, B1}
-    kept = {"lists.json", "a-1-1.filter", "a-2-1.filter", "b-1-1.filter"}
-    assert host.names() == kept, "what a kill left lying about is swept, the predecessor's filters stay for scans under way"
+        killed = as_it_was(host)
+        ended = run(lambda killed=killed, moment=moment: killed.sync(Broken(host.hotline, moment, kill)))  # type: ignore[misc]
+        assert ended == -signal.SIGKILL
+        assert killed.in_force() == {A1}
+        if moment % 5 == 0:
+            killed.sync()
+            assert killed.in_force() == {A2, B1}
+            kept = {"in-force.json", "a-1-1.filter", "a-2-1.filter", "b-1-1.filter"}
+            assert killed.names() == kept, "what a kill left is swept, the predecessor's filters stay for scans under way"
 
 
 def test_a_crash_between_any_two_files_of_the_shelf(host: Host) -> None:
-    """The filters may be there, and the metadata too: in force is what ``lists.json`` says, nothing else."""
-    offered = host.hotline.trust.refresh(host.hotline)
+    """The filters may be there, and the metadata too: in force is what ``in-force.json`` says, nothing else."""
+    offered = host.hotline.trust(host.folder / "tuf").refresh(host.hotline)
     for target in offered.targets:
-        host.shelf.put(target, host.hotline.fetch(target.name, max_bytes=target.length))
+        host.shelf.put(target, host.hotline.fetch(target.filter.name, max_bytes=target.filter.length))
         assert host.in_force() == {A1}
-    (host.folder / "lists.json").write_bytes(offered.envelope)  # and then the power went: the old filter is still there
+    (host.folder / "in-force.json").write_bytes(offered.proof)  # and then the power went: the old filter is still there
     assert host.in_force() == {A2, B1}
     assert "a-1-1.filter" in host.names()
     host.sync()
@@ -244,17 +199,17 @@ def test_a_directory_in_the_place_of_a_filter(host: Host) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"x", b"{}", b"x" * 300_000])
 def test_damaged_metadata_is_for_a_person_because_without_it_a_rollback_would_not_be_seen(host: Host, data: bytes) -> None:
-    (host.folder / "lists.json").write_bytes(data)
+    (host.folder / "in-force.json").write_bytes(data)
     for call in (host.in_force, host.sync):
-        with pytest.raises(FilterError, match=r"lists\.json"):
+        with pytest.raises(FilterError, match=r"in-force\.json"):
             call()
 
 
 def test_metadata_of_another_service_or_provider(host: Host) -> None:
     other = Hotline(lists={A1: [OLD]})
     with pytest.raises(FilterError):
-        Shelf(host.folder, other.trust, host.hotline.key).lists()
-    shelf = Shelf(host.folder, host.hotline.trust, ProviderKey(bytes(32)))
+        Shelf(host.folder, other.trust(host.folder / "tuf"), host.hotline.key).lists()
+    shelf = Shelf(host.folder, host.hotline.trust(host.folder / "tuf"), KeyRing({1: ProviderKey(bytes(32))}))
     lists = shelf.view(NOW, max_age=1e9).lists
     with pytest.raises(FilterError, match="canaries"):
         shelf.sieve(lists)
@@ -282,9 +237,51 @@ def test_a_rollback_is_refused(host: Host) -> None:
 def test_frozen_expired_and_from_the_future(host: Host) -> None:
     with pytest.raises(FilterError, match="expired"):
         host.sync(now=NOW + 172_801)
-    with pytest.raises(FilterError, match="future"):
+    with pytest.raises(FilterError, match="before a time that it has seen"):
         host.sync(now=NOW - 301)
     assert host.in_force() == {A1}
+    host.hotline.publish(issued=NOW + 301)
+    with pytest.raises(FilterError, match="future"):
+        host.sync()
+    assert host.in_force() == {A1}
+
+
+# A clock that jumped back.
+
+
+def test_a_clock_that_jumped_back_makes_no_new_trust_decision_and_heals(host: Host) -> None:
+    day = 86_400.0
+    host.sync(now=NOW + day)
+    before = (host.folder / "clock").read_bytes()
+    host.hotline.repository.asked.clear()
+    with pytest.raises(FilterError, match=r"24\.0 hours before") as caught:
+        host.sync(now=NOW)
+    assert (caught.value.exit_code, host.hotline.repository.asked) == (20, []), "nobody was asked"
+    assert "set the clock" in caught.value.hint
+    assert str(host.folder / "clock") in caught.value.hint
+    assert host.in_force() == {A2, B1}, "the lists stay in use"
+    assert host.shelf.clock.doubt(NOW)
+    assert (host.folder / "clock").read_bytes() == before
+    assert not host.shelf.clock.doubt(NOW + day - 300)
+    host.sync(now=NOW + day - 299)
+    assert host.shelf.clock.last_sync == NOW + day - 299
+
+
+def test_a_failed_sync_remembers_no_time(host: Host) -> None:
+    with pytest.raises(ServiceUnavailable):
+        host.sync(Broken(host.hotline, 0, raising(ServiceUnavailable("slow"))), now=NOW + 3600)
+    with pytest.raises(FilterError, match="expired"):
+        host.sync(now=NOW + 172_801)
+    assert host.shelf.clock.last_sync == NOW
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"[]", b'{"format":2,"last_sync":1}', b'{"format":1,"last_sync":1e308}'])
+def test_a_damaged_clock_file_is_written_again(host: Host, data: bytes) -> None:
+    (host.folder / "clock").write_bytes(data)
+    assert host.shelf.clock.last_sync is None
+    assert host.shelf.clock.latest == NOW, "the signed metadata is older than now in any case"
+    host.sync(now=NOW + 60)
+    assert host.shelf.clock.last_sync == NOW + 60
 
 
 def test_a_filter_that_the_publisher_spoiled_is_not_put_in_force(host: Host) -> None:
@@ -309,16 +306,16 @@ def test_what_is_told(host: Host) -> None:
         ("a", "unchanged", 2), ("b", "unchanged", 1),
         ("b", "unchanged", 1), ("a", "removed", None),
     ]  # fmt: skip
-    assert host.names() == {"lists.json", "a-2-1.filter", "b-1-1.filter"}
+    assert host.names() == {"in-force.json", "a-2-1.filter", "b-1-1.filter"}
     host.sync()
-    assert host.names() == {"lists.json", "b-1-1.filter"}
+    assert host.names() == {"in-force.json", "b-1-1.filter"}
 
 
 def test_a_second_sync_fetches_the_metadata_only(host: Host) -> None:
     host.sync()
-    counting = Broken(host.hotline, -1, bytes)
-    host.sync(counting)
-    assert counting.pieces == -(-len(host.hotline.files["lists.json"]) // PIECE)
+    host.hotline.repository.asked.clear()
+    host.sync()
+    assert set(host.hotline.repository.asked) == {"2.root.json", "timestamp.json"}
 
 
 # Age.

@@ -120,6 +120,13 @@ def _about_ours(said: str) -> list[str]:
     return [line for line in said.splitlines() if "hashscan" in line]
 
 
+def test_timers_keep_the_waits_of_the_service_and_may_store_a_new_key() -> None:
+    unit = (PACKAGING / "systemd" / "hashscan-sync.service").read_text(encoding="utf-8")
+    assert settings(unit)["ExecStart"] == "/usr/bin/hashscan sync --scheduled --json"
+    assert settings(unit)["ReadWritePaths"] == "-/etc/hashscan", "the folder of provider-key"
+    assert "hashscan sync --scheduled -q" in (PACKAGING / "cron" / "hashscan").read_text(encoding="utf-8")
+
+
 def test_cron_lines_are_whole() -> None:
     lines = [
         line
@@ -128,7 +135,7 @@ def test_cron_lines_are_whole() -> None:
     ]
     assert len(lines) == 2
     for line in lines:
-        assert re.match(r"^\d+ [\d*]+ \* \* \* root test -d /run/systemd/system \|\| \{ sleep .*; \}$", line)
+        assert re.match(r"^(\d+|\*/15) [\d*]+ \* \* \* root test -d /run/systemd/system \|\| \{ sleep .*; \}$", line)
         assert "%" not in line, "cron turns it into a newline"
         command = line.split(" root ", 1)[1]
         assert subprocess.run(["sh", "-n", "-c", command], check=False).returncode == 0

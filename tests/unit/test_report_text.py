@@ -57,6 +57,8 @@ def test_a_quiet_run_that_is_not_complete_speaks() -> None:
         ("skipped", False, True, True),
         ("error", False, True, True),
         ("sync", False, True, True),
+        ("sync_wait", False, True, True),
+        ("withdrawn", True, True, True),
         ("check", True, True, True),
         ("case", True, True, True),
         ("status", True, True, True),

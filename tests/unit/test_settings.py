@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashscan.errors import UsageError
-from hashscan.settings import MAX_CONFIG_BYTES, Settings, config_folder, load, read_secret
+from hashscan.known.keys import KeyRing
+from hashscan.settings import MAX_CONFIG_BYTES, MAX_SECRET_LINES_BYTES, Settings, config_folder, load, read_secret
 from hashscan.units import parse_duration, parse_size
 from tests.support.children import run
 
@@ -24,12 +25,16 @@ KEYS: dict[str, tuple[str, str, Any]] = {
     "service.provider": ('"acme"', "acme", "acme"),
     "service.api_key_file": ('"/x/key"', "/x/key", "/x/key"),
     "service.provider_key_file": ('"/x/pkey"', "/x/pkey", "/x/pkey"),
-    "service.public_key_file": ('"/x/pub"', "/x/pub", "/x/pub"),
+    "service.root_file": ('"/x/root"', "/x/root", "/x/root"),
+    "service.client_cert_file": ('"/x/cert"', "/x/cert", "/x/cert"),
+    "service.client_key_file": ('"/x/ckey"', "/x/ckey", "/x/ckey"),
     "service.ca_file": ('"/x/ca"', "/x/ca", "/x/ca"),
     "service.proxy": ('"http://p:1"', "http://p:1", "http://p:1"),
     "service.deadline": ('"2m"', "2m", 120.0),
+    "service.sync_deadline": ('"1h"', "1h", 3600.0),
     "lists.max_age": ("86400", "1d", 86_400.0),
     "lists.md5_is_enough": ('["old", " older "]', "old, older", ("old", "older")),
+    "lists.report_only": ('["hotline"]', "hotline", ("hotline",)),
     "scan.jobs": ("3", "3", 3),
     "scan.max_file_size": ('"1.5 GiB"', "1.5 GiB", 3 * 2**29),
     "scan.file_deadline": ("7.5", "7.5s", 7.5),
@@ -221,12 +226,12 @@ def test_a_configuration_that_cannot_be_read(config: Path) -> None:
 
 def test_a_relative_path_belongs_to_the_folder_of_its_file(config: Path) -> None:
     text = "[service]\napi_key_file = 'k/key'\nca_file = ''\n[quarantine]\nvault = '../vault'\n[paths]\nstate = '/abs'\n"
-    chosen = load(config=written(config, text), environ={"HASHSCAN_SERVICE_PUBLIC_KEY_FILE": "pub"})
+    chosen = load(config=written(config, text), environ={"HASHSCAN_SERVICE_ROOT_FILE": "root"})
     assert chosen.service.api_key_file == str(config.parent / "k/key")
     assert chosen.service.ca_file == ""
     assert chosen.quarantine.vault == str(config.parent / "../vault")
     assert chosen.paths.state == "/abs"
-    assert chosen.service.public_key_file == "pub", "a variable is about where we stand, like an argument"
+    assert chosen.service.root_file == "root", "a variable is about where we stand, like an argument"
 
 
 def test_the_default_names_belong_to_the_configuration_and_not_to_where_we_stand(config: Path) -> None:
@@ -235,7 +240,7 @@ def test_the_default_names_belong_to_the_configuration_and_not_to_where_we_stand
     for name, file in {
         "api_key_file": "api-key",
         "provider_key_file": "provider-key",
-        "public_key_file": "service.pub",
+        "root_file": "root.json",
     }.items():
         assert getattr(chosen.service, name) == str(config.parent / file)
         assert f"service.{name}" not in chosen.origins
@@ -322,6 +327,19 @@ def test_what_is_no_secret_is_refused_and_not_repeated(secret: Path, data: bytes
     with pytest.raises(UsageError, match="does not hold a key") as caught:
         read_secret(secret)
     assert "xxxx" not in str(caught.value)
+
+
+def test_a_secret_of_several_lines_is_read_only_where_it_may_have_them(secret: Path) -> None:
+    ring = "".join(f"{number} {'ab' * 32}\n" for number in range(1, 65))
+    secret.write_text(ring)
+    assert read_secret(secret, lines=True) == ring.strip()
+    assert len(KeyRing.from_text(read_secret(secret, lines=True)).keys) == 64
+    with pytest.raises(UsageError, match="does not hold a key"):
+        read_secret(secret)
+    for data in (b"", b"\n", b"1 \xff", b"1\t2", b"a\0b", b"x" * (MAX_SECRET_LINES_BYTES + 1)):
+        secret.write_bytes(data)
+        with pytest.raises(UsageError, match="does not hold a key"):
+            read_secret(secret, lines=True)
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
