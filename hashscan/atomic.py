@@ -55,6 +55,9 @@ def make_private_directory(path: Path) -> None:
     while not here.exists():
         missing.append(here)
         here = here.parent
+    # A run that was killed may have made it and not come to make its name durable. Where we may not write, none of ours made it.
+    if os.access(here.parent, os.R_OK | os.W_OK):
+        fsync_directory(here.parent)
     for one in reversed(missing):
         with suppress(FileExistsError):
             one.mkdir(mode=0o700)

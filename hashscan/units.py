@@ -40,7 +40,7 @@ def as_size(value: Any) -> int:
 def as_duration(value: Any) -> float:
     """Seconds from a number or a text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _bounded(value, MAX_DURATION, 'a duration like "36h" or "7d", of at most a hundred years')
+        return float(_bounded(value, MAX_DURATION, "a duration of at most a hundred years"))
     return parse_duration(as_text(value))
 
 

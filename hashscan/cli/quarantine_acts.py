@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -141,7 +140,7 @@ def purge(config: Path | None, case_ids: tuple[str, ...], *, due: bool, yes: boo
             if not yes:
                 tell(case)
                 continue
-            purged = vault.purge(case.id, by=getpass.getuser(), reason=reason)
+            purged = vault.purge(case.id, by=wiring.user(), reason=reason)
             tell(purged.record.case())
             click.echo(f"certificate: {purged.certificate}", err=True)
         if not yes:

@@ -248,12 +248,16 @@ def cabinet(chosen: Settings, trigger: str) -> Cabinet:
 
 def actor(command: str) -> str:
     """Who does this, for records and the log: the command, the user it runs as, and who became that user by sudo."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = str(os.getuid())
     before = os.environ.get("SUDO_USER", "")
-    return f"{command} ({name}{f', sudo by {before}' if before else ''})"
+    return f"{command} ({user()}{f', sudo by {before}' if before else ''})"
+
+
+def user() -> str:
+    """The name of the user that this runs as, or the number of one without a name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def identity(path: Path) -> Identity:

@@ -13,6 +13,7 @@ from hashscan import flow, fsops
 from hashscan.errors import IncompleteError
 from hashscan.files.cache import DigestCache
 from hashscan.files.filesystems import filesystem_of
+from hashscan.files.looks import seen_of
 from hashscan.files.remember import hashed_files
 from hashscan.files.rows import IDENTITY, Marker, Row, decode, is_known, mask_of, where_of
 from hashscan.files.store import LAST_ID, Store, StoreTrouble, Writes
@@ -240,7 +241,7 @@ class Rechecker:
 
 def _said(row: Row) -> tuple[bytes, bytes]:
     """What a mark of the row is about."""
-    return where_of(row.root, row.path), row.block
+    return where_of(row.root, row.path), seen_of(row.block)
 
 
 def _identity(status: os.stat_result) -> bytes:

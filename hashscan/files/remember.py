@@ -14,8 +14,9 @@ from hashscan.files.cache import Cache
 from hashscan.files.filesystems import Filesystem, filesystem_of
 from hashscan.files.hashing import Batch
 from hashscan.files.listing import WINDOW
+from hashscan.files.looks import Looks, seen_of
 from hashscan.files.notebook import Notebook
-from hashscan.files.rows import IDENTITY, SINGLE, Key, Marker, Row, block_of, due, id_of, mask_of, where_of
+from hashscan.files.rows import SINGLE, Key, Marker, Row, block_of, due, id_of, mask_of, where_of
 from hashscan.files.tally import Tally
 from hashscan.files.walk import Node, as_bytes
 from hashscan.files.window import Digests, Memo, Window, unknown_in
@@ -61,6 +62,7 @@ class Remembering:
         self._book = Notebook(cache, tally.warn)
         self._filesystems: dict[int, Filesystem] = {}
         self._markers: dict[int, Marker] = {}
+        self._looks = Looks(WINDOW if self._book.on else 0)
         self._above: tuple[Node | None, bytes] = (None, b"")
         self._windows: OrderedDict[Node, list[Window]] = OrderedDict()
         self._old: dict[Key, Row] = {}
@@ -76,14 +78,14 @@ class Remembering:
         filesystem = self._filesystems.get(node.device) or self._filesystem(node)
         if not filesystem.believed or not self._book.on:
             return [(entry.inode(), entry.name) for entry in files]
+        row_id = id_of(filesystem.number, node.inode, part)
+        again = due(row_id, self._run, self._reread)
+        if not again and self._is_marked(node, (filesystem.number, row_id), files):
+            return []
         statuses = self._statuses(node, files)
         if not files:
             return []
         block = block_of(statuses)
-        row_id = id_of(filesystem.number, node.inode, part)
-        again = due(row_id, self._run, self._reread)
-        if not again and self._is_marked(node, (filesystem.number, row_id), block):
-            return []
         key = Key(filesystem.number, node.inode, part)
         row = self._book.row(key)
         where = (self._tally.roots[node.root], node.path())
@@ -111,8 +113,7 @@ class Remembering:
     def _statuses(self, node: Node, files: list[os.DirEntry[str]]) -> list[os.stat_result]:
         """What stat says of each; files that went away meanwhile are counted and taken out of ``files``."""
         try:
-            # What is a regular file by its directory is never followed, so the cheaper call is the same (a test says so).
-            return list(map(os.DirEntry.stat, files))
+            return [entry.stat(follow_symlinks=False) for entry in files]
         except OSError:
             statuses: dict[os.DirEntry[str], os.stat_result] = {}
         for entry in files:
@@ -123,16 +124,17 @@ class Remembering:
         files[:] = statuses
         return list(statuses.values())
 
-    def _is_marked(self, node: Node, row: tuple[int, int], block: bytes) -> bool:
-        """Nothing has changed since these lists were asked: all files of the block end here, by their digests or their size."""
+    def _is_marked(self, node: Node, row: tuple[int, int], files: list[os.DirEntry[str]]) -> bool:
+        """Nothing has changed since these lists were asked: all of ``files`` end here, by their digests or their size."""
         device, row_id = row
         mark = self._book.mark(row_id) if self._fingerprint else None
         if mark is None:
             return False
-        unknown = self._markers[device].unknown(mark, self._where(node), block)
+        seen = self._looks.at(node.fd, [entry.name.encode("utf-8", "surrogateescape") for entry in files])
+        unknown = None if seen is None else self._markers[device].unknown(mark, self._where(node), seen)
         if unknown is None:
             return False
-        self._tally.cached += len(block) // IDENTITY.size - unknown
+        self._tally.cached += len(files) - unknown
         self._tally.by_size += unknown
         return True
 
@@ -150,7 +152,7 @@ class Remembering:
         if self._fingerprint:
             unknown = 0 if row.complete & self._mask == self._mask else unknown_in(row, self._needed)
             marker = self._markers[row.key.device]
-            self._book.put_mark(row.key.id, marker.mark(where_of(row.root, row.path), row.block, unknown))
+            self._book.put_mark(row.key.id, marker.mark(where_of(row.root, row.path), seen_of(row.block), unknown))
 
     def _sieve_row(self, node: Node, row: Row, files: list[os.DirEntry[str]], statuses: list[os.stat_result]) -> None:
         """The files are as they were, the lists are not."""

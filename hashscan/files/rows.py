@@ -182,19 +182,19 @@ class Marker:
     def __init__(self, secret: bytes, fingerprint: bytes, device: int) -> None:
         self._begun = blake2b(_DEVICE.pack(device) + fingerprint, digest_size=MARK_BYTES, key=secret)
 
-    def mark(self, where: bytes, block: bytes, unknown: int = 0) -> bytes:
-        """The mark of files; ``where`` is from `where_of`."""
+    def mark(self, where: bytes, seen: bytes, unknown: int = 0) -> bytes:
+        """The mark of files; ``where`` is from `where_of`, ``seen`` is what `looks` says of them."""
         tail = unknown.to_bytes(4, "little") if unknown else b""
         begun = self._begun.copy()
-        begun.update(where + block + tail)
+        begun.update(where + seen + tail)
         return begun.digest() + tail
 
-    def unknown(self, mark: bytes | None, where: bytes, block: bytes) -> int | None:
+    def unknown(self, mark: bytes | None, where: bytes, seen: bytes) -> int | None:
         """How many files of a marked directory have no digest; None where ``mark`` does not say this of these files."""
         if type(mark) is not bytes or len(mark) > MARK_BYTES + 4:  # in a damaged file it may be anything
             return None
         unknown = int.from_bytes(mark[MARK_BYTES:], "little")
-        return unknown if self.mark(where, block, unknown) == mark else None
+        return unknown if self.mark(where, seen, unknown) == mark else None
 
 
 def where_of(root: bytes, path: bytes) -> bytes:

@@ -19,6 +19,7 @@ from hashscan.quarantine.export import Request
 from hashscan.quarantine.keeping import Purged
 from hashscan.quarantine.log import Checked, What
 from hashscan.quarantine.proofs import Kept
+from hashscan.quarantine.record import Record
 from hashscan.quarantine.restore import Wish
 from hashscan.quarantine.store import CaseStore
 
@@ -47,15 +48,16 @@ class Cabinet:
 
     def case(self, case_id: str) -> Case:
         """The case with this id, or the only one whose id begins so."""
-        return self._store.read(self._resolve(case_id)).case()
+        return self._record(case_id).case()
 
     def record(self, case_id: str) -> Mapping[str, Any]:
         """Everything that is known of a case, as in its record (docs/formats.md)."""
-        return self._store.document(self._resolve(case_id))
+        with self._failures():
+            return self._store.document(self._resolve(case_id))
 
     def hashed(self, case_id: str) -> HashedFile:
         """The file of a case as the scan saw it: what a waiting case is asked about again."""
-        record = self._store.read(self._resolve(case_id))
+        record = self._record(case_id)
         file = record.file
         entry = FileEntry(
             place=record.place,
@@ -80,7 +82,7 @@ class Cabinet:
         """All that is kept to prove why a file was taken. Raises `QuarantineError` where the record is damaged."""
         case_id = self._resolve(case_id)
         with self._failures():
-            record = self._store.read(case_id)
+            record = self._read(case_id)
             if not records.as_written(self._store.raw(case_id)):
                 raise QuarantineError(f"case {case_id}: its record is not as it was written")
             proof = proofs.read(self._store.root, record.proof.sha256) if record.proof else b""
@@ -99,32 +101,32 @@ class Cabinet:
     def dismiss(self, case_id: str, reason: str) -> Case:
         """Say no to a case that waits: its file stays where it is."""
         with self._failures():
-            return held.dismiss(self._store, self._store.read(self._resolve(case_id)), reason).case()
+            return held.dismiss(self._store, self._record(case_id), reason).case()
 
     def settle(self, case_id: str, reason: str) -> Case:
         """Close an orphan that a person has looked at. Raises `QuarantineError` while something is still held for it."""
         with self._failures():
-            return keeping.settle(self._store, self._store.read(self._resolve(case_id)), reason).case()
+            return keeping.settle(self._store, self._record(case_id), reason).case()
 
     def hold(self, case_id: str, *, by: str, reason: str) -> Case:
         """Put a legal hold on a case."""
         with self._failures():
-            return keeping.hold(self._store, self._store.read(self._resolve(case_id)), by=by, reason=reason).case()
+            return keeping.hold(self._store, self._record(case_id), by=by, reason=reason).case()
 
     def lift(self, case_id: str, hold_id: str, reason: str) -> Case:
         """Lift a legal hold."""
         with self._failures():
-            return keeping.lift(self._store, self._store.read(self._resolve(case_id)), hold_id, reason).case()
+            return keeping.lift(self._store, self._record(case_id), hold_id, reason).case()
 
     def purge(self, case_id: str, *, by: str, reason: str) -> Purged:
         """Remove the evidence of a case, with a certificate."""
         with self._failures():
-            return keeping.purge(self._store, self._store.read(self._resolve(case_id)), by=by, reason=reason)
+            return keeping.purge(self._store, self._record(case_id), by=by, reason=reason)
 
     def export(self, case_id: str, request: Request) -> list[Path]:
         """Write a bundle about a case for an authority; the files in it."""
         with self._failures():
-            return export.export(self._store, self._store.read(self._resolve(case_id)), request)
+            return export.export(self._store, self._record(case_id), request)
 
     def due(self) -> list[Case]:
         """The cases that the retention profile asks to be purged by now; damaged ones are told by `cases`."""
@@ -132,7 +134,7 @@ class Cabinet:
         for case_id in self._store.ids():
             listed = self._listed(case_id)
             if listed.state is not CaseState.DAMAGED:
-                record = self._store.read(case_id)
+                record = self._read(case_id)
                 found += [listed] if keeping.due(record, self._store.clock()) else []
         return found
 
@@ -148,9 +150,16 @@ class Cabinet:
 
     def _listed(self, case_id: str) -> Case:
         try:
-            return self._store.read(case_id).case()
+            return self._read(case_id).case()
         except QuarantineError as error:
             return Case(case_id, CaseState.DAMAGED, Place(b"", b""), 0, "", "", "", 0.0, str(error))
+
+    def _record(self, prefix: str) -> Record:
+        return self._read(self._resolve(prefix))
+
+    def _read(self, case_id: str) -> Record:
+        with self._failures():
+            return self._store.read(case_id)
 
     def _resolve(self, prefix: str) -> str:
         if not re.fullmatch(r"[0-9a-f]{1,16}", prefix):

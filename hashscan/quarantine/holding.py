@@ -53,7 +53,7 @@ def open_beside(own: Path, near: int) -> Holding:
     try:
         with suppress(FileExistsError):
             os.mkdir(HOLDING_NAME, 0o700, dir_fd=point_fd)
-            atomic.fsync_directory(point_fd)
+        atomic.fsync_directory(point_fd)  # also where it was there: a run may have been killed right after making it
         fd = _open_private(HOLDING_NAME, point_fd, fsops.mount_id(near))
     finally:
         os.close(point_fd)

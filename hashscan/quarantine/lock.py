@@ -6,6 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +45,8 @@ class RunLock:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        os.close(self._fd)
+        with suppress(OSError):  # whatever close says, Linux has let go of it, and the run is over
+            os.close(self._fd)
         self._fd = -1
 
     def _claim(self, fd: int) -> None:

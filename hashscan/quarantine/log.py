@@ -29,6 +29,7 @@ MAX_DETAIL_CHARS = 2000
 START = LogHead(0, "0" * 64)
 _CONTEXT = "hashscan log v1"
 _NEWLINE = b"\n"
+_HOLE = b"\0"  # no line has one; a power loss leaves them where the end of a line reached the disk before its beginning
 
 
 class What(enum.StrEnum):
@@ -66,6 +67,7 @@ _ENDS = {
     What.PURGED,
     What.RECOVERED,
 }
+_SAID_FIRST = {What.RELEASED, What.DISMISSED, What.HOLD, What.UNHOLD, What.SETTLED}
 _LOOK_BACK = 256 << 10  # bytes; one run at a time, so what was cut off last is near the end
 
 
@@ -147,13 +149,15 @@ class Checked:
 def check(pieces: Iterable[bytes], wanted: Iterable[LogHead] = ()) -> Checked:
     """Follow the chain through the lines (each with its newline, but perhaps the last one). Pure."""
     head, has = START, {one: one == START for one in wanted}
-    number = 0
-    for number, raw in enumerate(pieces, 1):
+    lines = iter(pieces)
+    for number, raw in enumerate(lines, 1):
         if not raw.endswith(_NEWLINE):
             return Checked(head, 0, "", torn=True, has=has)
         try:
             line = read_line(raw[:-1])
         except StrictJsonError as error:
+            if _HOLE in raw and next(lines, None) is None:
+                return Checked(head, 0, "", torn=True, has=has)
             return Checked(head, number, f"line {number} does not hold: {error}", torn=False, has=has)
         if line.n != number or line.prev != head.hash:
             return Checked(head, number, f"line {number} does not follow the line before it", torn=False, has=has)
@@ -196,17 +200,28 @@ class Log:
     def unfinished(self) -> list[str]:
         """Cases whose last act was announced near the end of the log, and whose end is not in it. Raises OSError."""
         begun: dict[str, None] = {}
+        for line in self._recent():
+            if line.what.endswith("-intent"):
+                begun[line.case] = None
+            elif line.what in _ENDS:
+                begun.pop(line.case, None)
+        return list(begun)
+
+    def said_first(self) -> list[Line]:
+        """The last lines of cases, near the end of the log, about acts that only change a record, which comes after the line.
+
+        Whether it came, the record tells. Raises OSError.
+        """
+        last = {line.case: line for line in self._recent() if line.what != What.SHOWN}
+        return [line for line in last.values() if line.what in _SAID_FIRST]
+
+    def _recent(self) -> Iterator[Line]:
         with suppress(FileNotFoundError), self.path.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - _LOOK_BACK))
             for raw in stream.read(_LOOK_BACK).split(_NEWLINE):
                 with suppress(StrictJsonError):  # the first piece is half a line as a rule
-                    line = read_line(raw)
-                    if line.what.endswith("-intent"):
-                        begun[line.case] = None
-                    elif line.what in _ENDS:
-                        begun.pop(line.case, None)
-        return list(begun)
+                    yield read_line(raw)
 
     def append(self, what: What, case: str = "", detail: str = "") -> LogHead:
         """Add a line, durable when this returns. Raises `QuarantineError`, OSError."""
@@ -225,11 +240,10 @@ class Log:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        made = not self.path.exists()
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)  # a person who looks at a case writes while a scan runs
-            if made:
+            if not os.fstat(fd).st_size:  # made just now, or by a run that was killed right after
                 atomic.fsync_directory(self.path.parent)
             yield fd
         finally:
@@ -246,6 +260,10 @@ class Log:
                 raise QuarantineError(f"the log {self.path} does not end in a line", hint="hashscan audit verify")
             return 0, START
         begin = tail.rfind(_NEWLINE, 0, end - 1) + 1
+        if _HOLE in tail[begin:end]:
+            end, begin = begin, tail.rfind(_NEWLINE, 0, max(0, begin - 1)) + 1
+            if not end:
+                return 0, START
         try:
             return start + end, read_line(tail[begin : end - 1]).head
         except StrictJsonError as error:

@@ -50,6 +50,8 @@ def keep(vault: Path, grounds: Grounds, reference: ListRef) -> Proof:
     if read(vault, name) != grounds.proof:  # missing, or damaged on this disk
         atomic.make_private_directory(path.parent)
         atomic.write_bytes(path, grounds.proof)
+    else:  # written by a run that may have been killed before the name was durable
+        atomic.fsync_directory(path.parent)
     return Proof(name, grounds.provider, grounds.confirm_key(reference).hex())
 
 

@@ -141,7 +141,7 @@ class _Fields:
     def of(self, key: str, *kinds: type) -> Any:  # the caller names the type
         value = self._data.get(key)
         # Not a number and infinity are JSON to Python, and integers have no end: no clock and no disk has such values.
-        if type(value) not in kinds or (type(value) in (int, float) and not -_MOST <= value <= _MOST):
+        if type(value) not in kinds or (isinstance(value, int | float) and not -_MOST <= value <= _MOST):
             raise ValueError(f"field {key} is missing or wrong")
         return value
 

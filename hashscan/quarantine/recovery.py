@@ -7,8 +7,9 @@ the captured thing was verified, so COMMITTED means that only the unlinking may 
 from __future__ import annotations
 
 import enum
+import errno
 import os
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from hashscan import fsops
@@ -17,9 +18,9 @@ from hashscan.model import CaseState
 from hashscan.quarantine import holding, keeping, opening, take
 from hashscan.quarantine.copying import content_holds
 from hashscan.quarantine.holding import Held
-from hashscan.quarantine.log import What
-from hashscan.quarantine.record import Record
-from hashscan.quarantine.store import RECORD, CaseStore
+from hashscan.quarantine.log import Line, What
+from hashscan.quarantine.record import Record, Restoring
+from hashscan.quarantine.store import CONTENT, RECORD, CaseStore
 
 
 class Original(enum.StrEnum):
@@ -125,8 +126,26 @@ def _close_log(store: CaseStore, waiting: set[str]) -> None:
                 continue
             state = store.read(case_id).state if store.path(case_id, RECORD).exists() else "gone before it began"
             store.log.append(What.RECOVERED, case_id, f"interrupted before its last line; the case is {state}")
+        for line in store.log.said_first():
+            if not _followed(store, line):
+                store.log.append(What.RECOVERED, line.case, f"interrupted: {line.what} was announced in line {line.n} and not done")
     except OSError as error:
         raise QuarantineError(f"the log of the vault {store.root} failed: {error}") from error
+
+
+_STATES = {What.RELEASED: CaseState.RELEASED, What.DISMISSED: CaseState.DISMISSED, What.SETTLED: CaseState.SETTLED}
+
+
+def _followed(store: CaseStore, line: Line) -> bool:
+    """Whether the record says what the line does; a record that cannot be read is another matter, told elsewhere."""
+    try:
+        record = store.read(line.case)
+    except QuarantineError:
+        return True
+    if line.what in _STATES:
+        return record.state is _STATES[What(line.what)]
+    in_force = any(line.detail.startswith(one.id) for one in record.holds)
+    return in_force == (line.what == What.HOLD)
 
 
 def _recover(store: CaseStore, case_id: str) -> RecoveryResult | None:
@@ -142,15 +161,22 @@ def _recover(store: CaseStore, case_id: str) -> RecoveryResult | None:
     return _recover_record(store, record)
 
 
+_WITHOUT_COPY = {CaseState.PURGED: Recovered.PURGED, CaseState.DROPPED: Recovered.DROPPED}
+
+
 def _recover_record(store: CaseStore, record: Record) -> RecoveryResult | None:
     if record.restoring:
+        store.sync(record.id)
         return _settle_restore(store, record)
-    if record.state is CaseState.PURGED and store.remove_content(record.id):
-        return RecoveryResult(record.id, Recovered.PURGED, "its evidence was still there, and is gone now")
+    if record.state in _WITHOUT_COPY and os.path.lexists(store.path(record.id, CONTENT)):
+        store.sync(record.id)
+        store.remove_content(record.id)
+        return RecoveryResult(record.id, _WITHOUT_COPY[record.state], "its copy was still there, and is gone now")
     if keeping.withdraw_certificate(store, record):
         return RecoveryResult(record.id, Recovered.NOT_PURGED, "a purge was interrupted before anything was removed")
     if record.state not in (CaseState.INTENT, CaseState.COPIED, CaseState.COMMITTED):
         return None
+    store.sync(record.id)
     with ExitStack() as stack:
         return _Scene(store, record, stack).play()
 
@@ -257,13 +283,10 @@ def _settle_restore(store: CaseStore, record: Record) -> RecoveryResult:
     """
     restoring = record.restoring
     assert restoring is not None  # noqa: S101 - for the type checker; the caller asked
-    linked = False
-    with suppress(OSError):  # the directory is gone or not reachable: then nothing of ours is in it
-        parent_fd, name = opening.open_parent(restoring.place)
-        with opening.closing(parent_fd):
-            linked = _is(parent_fd, name, restoring.inode)
-            if restoring.temporary and _is(parent_fd, restoring.temporary, restoring.inode):
-                os.unlink(restoring.temporary, dir_fd=parent_fd)
+    try:
+        linked = _linked(restoring)
+    except OSError as error:  # to say "not restored" of a file that is there would be wrong
+        return RecoveryResult(record.id, Recovered.WAITING, f"where it was to be restored cannot be reached: {error}")
     settled = replace(record, restoring=None)
     if linked:
         store.step_to(settled, CaseState.RESTORED, "restored; the restore had been interrupted after its last step")
@@ -272,10 +295,31 @@ def _settle_restore(store: CaseStore, record: Record) -> RecoveryResult:
     return RecoveryResult(record.id, Recovered.NOT_RESTORED, "a restore was interrupted before its last step")
 
 
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)  # gone, or another thing stands in the path now
+
+
+def _linked(restoring: Restoring) -> bool:
+    """Whether the new file has its name; a temporary one is removed. Raises OSError where nobody can tell."""
+    try:
+        parent_fd, name = opening.open_parent(restoring.place)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return False
+        raise
+    with opening.closing(parent_fd):
+        linked = _is(parent_fd, name, restoring.inode)
+        os.fsync(parent_fd)  # the name may be there and not durable yet, and the record will rest on it
+        if restoring.temporary and _is(parent_fd, restoring.temporary, restoring.inode):
+            os.unlink(restoring.temporary, dir_fd=parent_fd)
+    return linked
+
+
 def _is(parent_fd: int, name: bytes, inode: int) -> bool:
     try:
         fd = fsops.open_beneath(parent_fd, name, os.O_PATH | os.O_NOFOLLOW)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return False
+        raise
     with opening.closing(fd):
         return os.fstat(fd).st_ino == inode

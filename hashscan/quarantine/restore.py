@@ -27,6 +27,7 @@ from hashscan.quarantine.store import CONTENT, CaseStore
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _SAFE_MODE = 0o1777  # without setuid and setgid
 _MAX_NAME = 255  # bytes
+_NEXT_RUN = "the next run brings the case to its end before it does anything else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def restore(store: CaseStore, case_id: str, wish: Wish) -> Record:
     store.log.append(What.RESTORE_INTENT, case_id, "into another directory" if wish.to else "into its place")
     try:
         restored = _restore_at(store, record, place, wish)
+    except _CutOffError:  # the file has its name: recovery settles the case and writes the line
+        raise
     except QuarantineError as error:
         store.log.append(What.NOT_RESTORED, case_id, str(error))
         raise
@@ -105,6 +108,10 @@ def beside(place: Place, case_id: str) -> Place:
 
 class _TakenError(QuarantineError):
     """The name is taken."""
+
+
+class _CutOffError(QuarantineError):
+    """The file is back, or may be, and its case does not say so yet."""
 
 
 def _restore_named(store: CaseStore, record: Record, place: Place, identity: Identity | None) -> Record:
@@ -145,6 +152,8 @@ def fill_and_name(
         hint = "move the file that is there away, or name another directory with --to DIR" if taken else ""
         kind = _TakenError if taken else QuarantineError
         raise kind(f"case {record.id} was not restored: {why}: {shown}", hint=hint) from error
+    except _CutOffError:
+        raise
     except QuarantineError:  # sealed to another key, or changed
         _abandon(store, record, new, parent_fd)
         raise
@@ -156,7 +165,7 @@ def fill_and_name(
         note = f"restored{where_to}" + (f", without its extended attributes {', '.join(lost)}" if lost else "")
         return store.step_to(replace(record, restoring=None), CaseState.RESTORED, note)
     except OSError as error:
-        raise QuarantineError(f"case {record.id} was restored, but the disk failed after that: {error}") from error
+        raise _CutOffError(f"case {record.id} was restored, but the disk failed after that: {error}", hint=_NEXT_RUN) from error
 
 
 def make_new(parent_fd: int, open_unnamed: Callable[[int, int], int] = fsops.open_unnamed) -> New:
@@ -211,14 +220,18 @@ def _name(new: New, parent_fd: int, name: bytes) -> None:
         fsops.link_fd(new.fd, parent_fd, name)
         return
     fsops.rename_noreplace(parent_fd, new.temporary, parent_fd, name)
-    if not os.path.samestat(os.stat(name, dir_fd=parent_fd, follow_symlinks=False), os.fstat(new.fd)):
+    try:
+        there = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+    except OSError as error:
+        raise _CutOffError(f"nobody can tell whether the file is back: {error}", hint=_NEXT_RUN) from error
+    if not os.path.samestat(there, os.fstat(new.fd)):
         raise OSError(errno.EBUSY, "somebody replaced the temporary file")
 
 
 def _abandon(store: CaseStore, record: Record, new: New, parent_fd: int) -> None:
     """Nothing was restored: no temporary name stays, and the record says nothing of it. Best effort: recovery does it again."""
-    if new.temporary:
-        with suppress(OSError):
-            os.unlink(new.temporary, dir_fd=parent_fd)
     with suppress(OSError):
-        store.write(record)
+        if new.temporary:
+            with suppress(FileNotFoundError):
+                os.unlink(new.temporary, dir_fd=parent_fd)
+        store.write(record)  # not where the name could not be removed: recovery knows it from the record in force

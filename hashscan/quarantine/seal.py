@@ -43,8 +43,14 @@ class Recipients:
                 raise UsageError(f"{key[:20]!r}... is no public key: {error}", hint=hint) from None
 
     def seal(self, chunks: Iterator[bytes], write: Callable[[bytes], None]) -> None:
-        """Encrypt ``chunks`` and pass the bytes on to ``write``. What these two raise comes out unchanged."""
-        _stream(lambda reader, writer: _library().encrypt_io(reader, writer, self._parsed), chunks, write)
+        """Encrypt ``chunks`` and pass the bytes on to ``write``. What these two raise comes out unchanged.
+
+        Raises `QuarantineError` where the library cannot go on (no random numbers, for one).
+        """
+        try:
+            _stream(lambda reader, writer: _library().encrypt_io(reader, writer, self._parsed), chunks, write)
+        except _SealError as error:
+            raise QuarantineError(f"the evidence cannot be sealed: {error}") from None
 
 
 class Identity:
@@ -127,4 +133,8 @@ def _stream(run: Callable[[_Reader, _Writer], None], chunks: Iterator[bytes], wr
         failure = reader.failure or writer.failure
         if failure is not None:
             raise failure from None
+        raise _SealError(str(error)) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # a panic in Rust, which has no other name in Python
+            raise
         raise _SealError(str(error)) from None

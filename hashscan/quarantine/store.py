@@ -54,6 +54,7 @@ class CaseStore:
         self.clock = clock
         self.log = Log(root / LOG, clock, actor, step)
         self._step = step or _no_step
+        self._made = False
 
     @property
     def holding(self) -> Path:
@@ -70,13 +71,15 @@ class CaseStore:
     def open(self) -> None:
         """Make the vault where it is missing. Raises `QuarantineError` where others can enter it or change it."""
         for path in (self.root, self.root / "cases", self.holding):
-            atomic.make_private_directory(path)
+            if not self._made:
+                atomic.make_private_directory(path)
             status = os.lstat(path)
             if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077 or not stat.S_ISDIR(status.st_mode):
                 raise QuarantineError(
                     f"the vault directory {path} is not private",
                     hint="it must be a directory of mode 0700 that belongs to the user hashscan runs as",
                 )
+        self._made = True
 
     def path(self, case_id: str, name: str = "") -> Path:
         """A case's directory, or a file in it."""
@@ -138,6 +141,15 @@ class CaseStore:
         """Nothing was taken: remove the copy and say so. The record stays, as a trace of the attempt."""
         self.remove_content(record.id)
         return self.step_to(replace(record, stored=Stored()), CaseState.DROPPED, note)
+
+    def sync(self, case_id: str) -> None:
+        """Make the names in a case directory durable: a killed process may have left them only to the kernel.
+
+        Found by tests/hostile/test_power_loss.py: killed right after the rename of a commit, recovery saw COMMITTED, unlinked the
+        captured file, and the power went; on the disk the record still said COPIED, and the next recovery dropped the copy.
+        """
+        with self.at("sync case"):
+            atomic.fsync_directory(self.path(case_id))
 
     def remove_content(self, case_id: str) -> bool:
         """Remove the evidence, durable; whether there was any."""

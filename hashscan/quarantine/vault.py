@@ -67,7 +67,7 @@ class Vault(Cabinet):
 
         No limit applies. Raises `QuarantineError` where the case does not wait, or the finding is about another file.
         """
-        record = self._store.read(self._resolve(case_id))
+        record = self._record(case_id)
         held.check_is(record, finding)
         permission = permit(finding, self._limits)
         if isinstance(permission, Withheld):
@@ -84,7 +84,7 @@ class Vault(Cabinet):
         entry = finding.candidate.hashed.entry
         with self._failures():
             self._store.open()
-        taken = take(self._store, removal, self._manner)
+            taken = take(self._store, removal, self._manner)
         if taken.gone and (before := self._survey.taken_as(entry)):
             return ActionResult(finding, Action.QUARANTINED, before, "taken already, by a run that was cut off")
         if taken.action is Action.QUARANTINED:
@@ -124,7 +124,8 @@ class Vault(Cabinet):
 
     def _look(self) -> tuple[Survey, Counts]:
         if self._known is None:
-            survey = Survey(self._store)
+            with self._failures():
+                survey = Survey(self._store)
             self._known = survey, Counts(survey.removed)
         return self._known
 
@@ -136,7 +137,8 @@ class Vault(Cabinet):
     def own_directories(self) -> frozenset[tuple[int, int]]:
         """Device and inode of the vault and of every holding directory that a case has used: nothing to scan there."""
         # A file taken meanwhile may have made a holding directory on another mount.
-        return (Survey(self._store) if self._taken else self._survey).own_directories()
+        with self._failures():
+            return (Survey(self._store) if self._taken else self._survey).own_directories()
 
 
 def _entry(finding: Finding) -> str:

@@ -23,7 +23,10 @@ class _Console(Console):
 def open_console(stream: TextIO, *, color: bool | None = None) -> Console:
     """A console on ``stream``. ``color`` None lets rich decide (terminal, NO_COLOR, FORCE_COLOR); False means never."""
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")  # a name outside a latin-1 locale is shown escaped, not a crash
+        try:
+            stream.reconfigure(errors="backslashreplace")  # a name outside a latin-1 locale is shown escaped, not a crash
+        except OSError as exc:  # it writes what waits, and asks where the stream stands
+            raise IncompleteError(f"the screen cannot be written: {exc.strerror or exc}") from exc
     return _Console(
         file=stream, markup=False, highlight=False, emoji=False, no_color=color is False or None, force_terminal=color or None
     )

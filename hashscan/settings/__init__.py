@@ -173,7 +173,7 @@ def _from_file(path: Path, *, must_exist: bool) -> Iterable[_Given]:
     for section, table in document.items():
         _check_name(section, _SECTIONS, f"{path}: section [{section}]")
         if not isinstance(table, dict):
-            raise UsageError(f"{path}: {section[:_MOST_SHOWN]} is a section: write [{section}]")
+            raise UsageError(f"{path}: {section} is a section: write [{section}]")
         for key, value in table.items():
             _check_name(key, _fields(section), f"{path}: {section}.{key}")
             yield _Given(section, key, value, str(path), path.parent)

@@ -97,7 +97,7 @@ class CacheSettings:
 
     enabled: bool = _setting(default=True, convert=as_flag, doc="remember digests; false reads every file each time")
     reread: int = _setting(
-        128, as_count, "one of so many directories is read again each run, whatever is remembered; 0 is none"
+        256, as_count, "one of so many directories is read again each run, whatever is remembered; 0 is none"
     )
     max_size: int = _setting(2 << 30, as_size, "the digest cache grows to this size; 80 to 120 bytes a file")
 

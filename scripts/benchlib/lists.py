@@ -148,7 +148,7 @@ def _make(home: Path, kind: ListKind, entries: int, say: Say) -> None:
         stream.writelines(random_rows(kind, entries))
     columns = [*kind.algorithms, *(["size"] if kind.sizes else [])]
     mapping = [word for one in columns for word in ("--column", f"{one}={one}")]
-    _service(home, "init", "--name", "Benchmark")
+    _service(home, "init", "--name", "Benchmark", "--root-keys", str(home / "root-keys"))
     _service(home, "import", str(source), "--list", "bench", "--format", "csv", *mapping)
     # Agents are told the address of the day in their environment; this one only has to be an address.
     address = ["--url", "http://127.0.0.1:1", "--phase", "regular"]

@@ -304,7 +304,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize(("text", "words"), CONFIGS.values(), ids=CONFIGS)
 def test_bad_configuration(world: World, text: bytes, words: str) -> None:
-    keys = b'api_key_file = "api-key"\nprovider_key_file = "provider-key"\npublic_key_file = "service.pub"\n'
+    keys = b'api_key_file = "api-key"\nprovider_key_file = "provider-key"\nroot_file = "root.json"\n'
     world.config.write_bytes(text + (keys if text.startswith(b"[service]\n") else world.config.read_bytes()))
     ends_in_error(world.scan("-q"), 2, words)
 
@@ -321,7 +321,7 @@ def test_bad_secrets(world: World) -> None:
     key.write_bytes(b"\xff" * 10_000)
     key.chmod(0o600)
     ends_in_error(world.scan("-q"), 2, "does not hold a key")
-    (world.etc / "service.pub").write_text("xyz")
+    (world.etc / "root.json").write_text("xyz")
     ends_in_error(world.scan("-q"), 2)
 
 

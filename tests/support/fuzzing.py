@@ -43,7 +43,8 @@ class Target:
 
     ``parse`` gets what ``wrap`` made of a bent seed: it makes checksums and signatures right again, so that what lies behind
     them is reached. It raises one of ``refusals`` or returns; then ``holds`` returns "" or what is wrong with that value.
-    ``peak`` are the bytes that reading one input may allocate, beyond 64 for each of its own.
+    ``peak`` are the bytes that reading one input may allocate, beyond 64 for each of its own; after ``patience`` seconds
+    it is given up.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Target:
     words: Sequence[bytes] = ()
     share: float = 1.0  # of the usual number of runs: less for what is slow by nature
     peak: int = 4 << 20
+    patience: float = HANG
     secret: Callable[[bytes], bytes] | None = None  # what a refusal must not repeat
 
     @cached_property
@@ -142,7 +144,7 @@ def fuzz(target: Target, runs: int, *, seed: int = 1, most: int = 3) -> Told:
     for number in range(min(runs, len(target.seeds))):  # what is loaded and remembered once is no growth
         judge(target, target.input(seed, number))
     before = _resident()
-    with _short_of_memory(), _alarm() as rearm:
+    with _short_of_memory(), _alarm(target.patience) as rearm:
         for number in range(runs):
             rearm()
             data = target.input(seed, number)
@@ -164,7 +166,7 @@ def _one(target: Target, data: bytes, number: int, told: Told) -> str:
     try:
         problem = judge(target, data, told)
     except Hang:
-        return f"no end after {HANG:g} seconds"
+        return f"no end after {target.patience:g} seconds"
     if told.took > told.worst:
         told.worst, told.worst_number = told.took, number
     return problem
@@ -179,7 +181,7 @@ def _traced(target: Target, data: bytes, told: Told) -> str:
     finally:
         tracemalloc.stop()
     told.peak = max(told.peak, peak)
-    return f"{peak} bytes were allocated for {len(data)}" if peak > target.peak + 64 * len(data) else ""
+    return f"{peak} bytes were allocated for an input of {len(data)}" if peak > target.peak + 64 * len(data) else ""
 
 
 def _check_worst(target: Target, told: Told, seed: int) -> None:
@@ -215,7 +217,7 @@ def _short_of_memory() -> Iterator[None]:
 
 
 @contextmanager
-def _alarm() -> Iterator[Callable[[], None]]:
+def _alarm(seconds: float) -> Iterator[Callable[[], None]]:
     """The function that is yielded gives the next input its time."""
 
     def ring(number: int, frame: FrameType | None) -> None:
@@ -223,7 +225,7 @@ def _alarm() -> Iterator[Callable[[], None]]:
 
     before = signal.signal(signal.SIGPROF, ring)
     try:
-        yield lambda: _set_timer(HANG)
+        yield lambda: _set_timer(seconds)
     finally:
         _set_timer(0.0)
         signal.signal(signal.SIGPROF, before)

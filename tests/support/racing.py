@@ -120,7 +120,7 @@ def cores() -> Iterator[int | None]:
 def place(other: Path) -> Iterator[Path]:
     """A folder in memory where that can be had, which the tenant can pass through."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else other) as top:
+    with tempfile.TemporaryDirectory(prefix="hashscan-races-", dir=memory if os.access(memory, os.W_OK) else other) as top:
         os.chmod(top, 0o755)
         yield Path(top)
 

@@ -96,7 +96,7 @@ class Scene:
 class Act:
     """``run`` does it, on what ``prepare`` made, and returns the exit code; ``ends`` is what a case may be, before and after.
 
-    ``unfinished``: it passes through states that only a recovery ends.
+    ``unfinished``: it passes through states that only a recovery ends. ``either``: exit 0 may be either end.
     """
 
     name: str
@@ -104,6 +104,7 @@ class Act:
     run: Callable[[Scene], int]
     ends: tuple[str, str]
     unfinished: bool = True
+    either: bool = False
 
 
 def ended(work: Callable[[], object]) -> tuple[int, str]:
@@ -197,6 +198,7 @@ ACTS = (
     Act("legal hold", _taken, _legal_hold, ("done", "kept"), unfinished=False),
 )
 
+
 class _CutOff(BaseException):
     """The end of a process, in miniature."""
 
@@ -222,9 +224,10 @@ def _recover(scene: Scene) -> int:
     return 0
 
 
-def recovery_from(act: Act, moment: str, end: str) -> Act:
-    """Recovery as an act of its own, after another one was cut off at a step."""
-    return Act(f"{act.name} recovered from {moment}", lambda scene: _cut_off(scene, act, moment), _recover, (end, end))
+def recovery_from(act: Act, moment: str, end: str, other: str = "") -> Act:
+    """Recovery as an act of its own, after another one was cut off at a step; what cannot be read may end it in another way."""
+    name = f"{act.name} recovered from {moment}"
+    return Act(name, lambda scene: _cut_off(scene, act, moment), _recover, (other or end, end), either=True)
 
 
 _SAID = {

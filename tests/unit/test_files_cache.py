@@ -12,7 +12,8 @@ import pytest
 
 from hashscan.files.cache import KEEP_DAYS, CacheOptions, DigestCache, NoCache
 from hashscan.files.listing import WINDOW
-from hashscan.files.rows import Row
+from hashscan.files.looks import Looks, seen_of
+from hashscan.files.rows import Row, block_of
 from hashscan.files.verify import Verified, verify
 from hashscan.model import Algorithm
 from tests.support.caches import BOTH, TICK, assert_true, cache_in, lie, rewrite, rows_of, scan, singles_of, tree_in
@@ -115,15 +116,28 @@ def test_reading_again_forgets_what_cannot_be_read(tmp_path: Path) -> None:
     assert scan(cache_in(tmp_path), root, sieve).scanned == 4
 
 
-def test_what_a_directory_calls_a_file_is_never_followed(tmp_path: Path) -> None:
-    """`Remembering` asks `DirEntry.stat` without saying so: the type in the directory decides, not what stands there now."""
-    for name in ("f", "g"):
-        (tmp_path / name).write_bytes(b"a file")
-    with os.scandir(tmp_path) as entries:
-        files = sorted((entry for entry in entries if entry.is_file(follow_symlinks=False)), key=lambda entry: entry.name)
-    (tmp_path / "f").unlink()
-    (tmp_path / "f").symlink_to("/dev/zero")
-    assert [stat.S_IFMT(entry.stat().st_mode) for entry in files] == [stat.S_IFLNK, stat.S_IFREG]
+def test_a_look_says_what_a_row_remembers(tmp_path: Path) -> None:
+    """Marks are made of rows and compared with looks: both must come to the same bytes, for all that stat can say."""
+    names = [f"f{number}".encode() for number in range(40)]
+    for number, name in enumerate(names):
+        path = tmp_path / name.decode()
+        path.write_bytes(b"x")
+        os.truncate(path, number**5)
+        os.utime(path, ns=(0, (number - 20) * 1_234_567_891))
+    (tmp_path / "link").symlink_to("/dev/zero")
+    names += [b"link", b"."]
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        looks = Looks(len(names))
+        for some in (names, names[:1], names[7:9]):
+            block = block_of([os.stat(name, dir_fd=fd, follow_symlinks=False) for name in some])
+            assert looks.at(fd, some) == seen_of(block)
+            assert len(seen_of(block)) == 48 * len(some)
+        assert looks.at(fd, [*names[:3], b"not here"]) is None
+        assert looks.at(fd, [*names, b"f1"]) is None, "one more than there is room for"
+        assert looks.at(fd, []) is None
+    finally:
+        os.close(fd)
 
 
 def test_a_sieve_without_a_name_is_asked_each_time(tmp_path: Path) -> None:

@@ -116,46 +116,46 @@ def test_rows_are_spread_over_the_runs() -> None:
 
 
 WHERE = where_of(b"/srv", b"a/b")
-BLOCK = bytes(range(64))
+SEEN = bytes(range(96))
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_a_mark_says_how_many_files_have_no_digest(unknown: int) -> None:
     marker = Marker(bytes(32), b"lists", 9)
-    mark = marker.mark(WHERE, BLOCK, unknown)
-    assert marker.unknown(mark, WHERE, BLOCK) == unknown
+    mark = marker.mark(WHERE, SEEN, unknown)
+    assert marker.unknown(mark, WHERE, SEEN) == unknown
     assert len(mark) in {MARK_BYTES, MARK_BYTES + 4}
 
 
 def test_a_mark_falls_with_anything_that_it_says() -> None:
     marker = Marker(bytes(32), b"lists", 9)
-    mark = marker.mark(WHERE, BLOCK, 3)
-    assert marker.unknown(mark, WHERE, BLOCK) == 3, "the control"
+    mark = marker.mark(WHERE, SEEN, 3)
+    assert marker.unknown(mark, WHERE, SEEN) == 3, "the control"
     others = [Marker(b"\1" + bytes(31), b"lists", 9), Marker(bytes(32), b"list", 9), Marker(bytes(32), b"lists", 8)]
-    assert [one.unknown(mark, WHERE, BLOCK) for one in others] == [None] * 3
-    for bit in range(len(BLOCK) * 8):
-        changed = bytearray(BLOCK)
+    assert [one.unknown(mark, WHERE, SEEN) for one in others] == [None] * 3
+    for bit in range(len(SEEN) * 8):
+        changed = bytearray(SEEN)
         changed[bit // 8] ^= 1 << bit % 8
         assert marker.unknown(mark, WHERE, bytes(changed)) is None
-    for where, block in (
-        (where_of(b"/srv", b"a"), BLOCK),
-        (where_of(b"/srv/a", b"b"), BLOCK),
-        (WHERE, BLOCK[:32]),
-        (WHERE, BLOCK + bytes(32)),
-        (WHERE + BLOCK[:32], BLOCK[32:]),
+    for where, seen in (
+        (where_of(b"/srv", b"a"), SEEN),
+        (where_of(b"/srv/a", b"b"), SEEN),
+        (WHERE, SEEN[:48]),
+        (WHERE, SEEN + bytes(48)),
+        (WHERE + SEEN[:48], SEEN[48:]),
     ):
-        assert (marker.unknown(mark, where, block) is None) == (where + block != WHERE + BLOCK)
+        assert (marker.unknown(mark, where, seen) is None) == (where + seen != WHERE + SEEN)
 
 
 def test_what_is_no_mark_says_nothing() -> None:
     marker = Marker(bytes(32), b"lists", 9)
-    mark = marker.mark(WHERE, BLOCK)
+    mark = marker.mark(WHERE, SEEN)
     for bit in range(len(mark) * 8):
         damaged = bytearray(mark)
         damaged[bit // 8] ^= 1 << bit % 8
-        assert marker.unknown(bytes(damaged), WHERE, BLOCK) is None
+        assert marker.unknown(bytes(damaged), WHERE, SEEN) is None
     for other in (None, 7, "x", b"", mark[:-1], mark + b"\0", mark + bytes(4), mark + b"\1\0\0\0", mark + bytes(5)):
-        assert marker.unknown(other, WHERE, BLOCK) is None  # type: ignore[arg-type]
+        assert marker.unknown(other, WHERE, SEEN) is None  # type: ignore[arg-type]
 
 
 class TestWindow:

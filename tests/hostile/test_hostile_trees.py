@@ -1,0 +1,192 @@
+"""Every tree that a hostile tenant can build: what was found and what was skipped for a reason is the truth, path by path.
+
+One table. Each fixture is built and writes down how each of its names must end; find(1) agrees where it sees the same. Then the
+engine scans it in this process, the command line in a process of its own (with few descriptors, little memory, and its text for
+people looked at), and so does a usual script by `os.walk`: the control, which most of them lead astray.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support import plot_mounts as mounts
+from tests.support import plot_names as names
+from tests.support import plot_shapes as shapes
+from tests.support import plot_specials as specials
+from tests.support.mounts import with_own_mounts
+from tests.support.plot_scans import Naive, assert_bounded, assert_shown, by_command, in_process
+from tests.support.plots import Plot, judge, planted
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """``naive`` is whether `os.walk` gets it right; None where that is a matter of luck. The builder's docstring is the truth."""
+
+    name: str
+    build: Callable[[Plot], None]
+    needs: tuple[str, ...] = ()
+    naive: bool | None = None
+    own_mounts: bool = False
+
+
+NOBODY, NODES, FLAGS, MOUNTS, FUSE = "another-user", "device-nodes", "inode-flags", "own-mounts", "fuse"
+
+
+def _mounted(name: str, build: Callable[[Plot], None], *more: str, naive: bool | None = None) -> Fixture:
+    return Fixture(name, build, (MOUNTS, *more), naive, own_mounts=True)
+
+
+TABLE = (
+    *(Fixture(f"name: {kind}", partial(names.kind, chosen)) for kind, chosen in names.NAMES.items()),
+    Fixture("name: every byte", names.every_byte),
+    Fixture("names as roots", names.as_roots),
+    Fixture("10,000 levels with siblings", shapes.levels),
+    Fixture("10,000 levels", shapes.bare_levels),
+    Fixture("path of 60 kB", shapes.long_path),
+    Fixture("paths around PATH_MAX", shapes.at_path_max),
+    Fixture("many names in one directory", shapes.many_names),
+    Fixture("many folders in one directory", shapes.many_folders),
+    Fixture("many links and FIFOs", shapes.many_links),
+    Fixture("wide and deep", shapes.wide_and_deep),
+    Fixture("empty tree", shapes.empty),
+    Fixture("empty folders", shapes.empty_folders),
+    Fixture("hard links", shapes.hard_links),
+    Fixture("link loops", shapes.link_loops),
+    Fixture("links out of the tree", shapes.links_out),
+    Fixture("dangling links", shapes.dangling_links),
+    Fixture("chain of links", shapes.link_chain),
+    Fixture("file that may not be read", shapes.closed_file, (NOBODY,)),
+    Fixture("folders that may not be entered", shapes.closed_folder, (NOBODY,)),
+    Fixture("access lists", shapes.access_lists, (NOBODY,)),
+    Fixture("extended attributes", shapes.attributes),
+    Fixture("modes", shapes.modes),
+    Fixture("times", shapes.times),
+    Fixture("our own holding directory", shapes.own_holding),
+    Fixture("sizes around the buffer", shapes.buffer_edges),
+    Fixture("sizes around the limits", shapes.large_edges),
+    Fixture("sparse terabytes", shapes.sparse),
+    Fixture("root given twice", shapes.root_twice),
+    Fixture("roots overlap", shapes.roots_overlap),
+    Fixture("root is a file", shapes.root_file),
+    Fixture("root is a link", shapes.root_link),
+    Fixture("root is not there", shapes.root_gone),
+    Fixture("many roots", shapes.many_roots),
+    Fixture("FIFOs", specials.fifos),
+    Fixture("root is a FIFO", specials.fifo_root),
+    Fixture("sockets", specials.sockets),
+    Fixture("device nodes", specials.devices, (NODES,)),
+    Fixture("immutable and append-only", specials.unchangeable, (FLAGS,)),
+    Fixture("leased file", specials.leased),
+    Fixture("locked files", specials.locked),
+    Fixture("growing file", specials.growing),
+    Fixture("shrinking file", specials.shrinking),
+    Fixture("mapped file", specials.mapped),
+    Fixture("two files take turns", specials.replaced),
+    Fixture("names change their kind", specials.swapped_kinds),
+    Fixture("folder moves all the time", specials.folder_moves),
+    Fixture("file deleted meanwhile", specials.deleted),
+    Fixture("file became a link", specials.became_link),
+    Fixture("file became a FIFO", specials.became_fifo),
+    Fixture("file became a folder", specials.became_folder),
+    Fixture("file became too large", specials.became_large),
+    Fixture("folder moved out", specials.folder_gone),
+    Fixture("folder became a link", specials.folder_became_link),
+    Fixture("folder became a file", specials.folder_became_file),
+    Fixture("file replaced while read", specials.replaced_while_read),
+    Fixture("file deleted while read", specials.deleted_while_read),
+    Fixture("file cut while read", specials.cut_while_read),
+    Fixture("file grown while read", specials.grown_while_read),
+    Fixture("folder moved while read", specials.moved_while_read),
+    Fixture("rewritten with the old time", specials.rewritten),
+    Fixture("renamed over with the old time", specials.renamed_over),
+    Fixture("rewritten through another name", specials.swapped_names),
+    Fixture("rewritten through a map", specials.written_by_map),
+    _mounted("mount: bind loop", mounts.bind_loop),
+    _mounted("mount: bind from elsewhere", mounts.bind_elsewhere),
+    _mounted("mount: bound to itself", mounts.bind_itself),
+    _mounted("mount: memory in memory", mounts.memory),
+    _mounted("mount: over files", mounts.over_files),
+    _mounted("mount: overlay", mounts.overlay),
+    _mounted("mount: overlay as root", mounts.overlay_root),
+    _mounted("mount: proc, sysfs and others", mounts.kernel_trees),
+    _mounted("mount: over a file", mounts.over_a_file),
+    _mounted("mount: read-only root", mounts.read_only),
+    _mounted("mount: named as a root", mounts.mount_roots),
+    _mounted("mount: file of 8 EiB", mounts.huge),
+    _mounted("mount: tree in memory", mounts.million),
+    _mounted("mount: system in the system", mounts.nested),
+    _mounted("mount: comes and goes", mounts.comes_and_goes),
+    _mounted("mount: root taken away", mounts.taken_away),
+    _mounted("mount: appears meanwhile", mounts.mounted_meanwhile),
+    _mounted("mount: no proc", mounts.jailed),
+    _mounted("hung: server is mute", mounts.mute, FUSE),
+    _mounted("hung: server is deaf", mounts.deaf, FUSE),
+    _mounted("hung: some files of a root", mounts.stuck, FUSE),
+    _mounted("hung: mute root", mounts.mute_root, FUSE),
+    _mounted("hung: deaf root", mounts.deaf_root, FUSE),
+)
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What each fixture measured, a line each; a file because some of them run in a child."""
+    return tmp_path_factory.mktemp("book") / "lines"
+
+
+def hold_against_the_truth(fixture: Fixture, book: Path) -> None:
+    row: dict[str, object] = {"name": fixture.name}
+    with planted(fixture.build) as plot:
+        once = plot.act or plot.act_reading or plot.then  # what happens once, at a moment that only this process can choose
+        if not plot.lonely and not plot.nobody:
+            judge(plot, in_process(plot))
+        if not once:
+            naive = Naive(plot)
+            run = by_command(plot)
+            judge(plot, run.told)
+            assert_bounded(run)
+            assert_shown(plot, run)
+            row |= {"seconds": run.seconds, "rss_kib": run.rss_kib, "naive": naive.verdict()}
+        row |= {"names": len(plot.everything) + plot.uncounted, "found": len(plot.must), "files": plot.hashed}
+        row |= {"skipped": plot.skipped, "errors": plot.errors}
+    with book.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row) + "\n")
+    if fixture.naive is not None and not once:
+        assert (row["naive"] == "right") == fixture.naive, f"the control: {row['naive']}"
+
+
+@pytest.mark.parametrize(
+    "fixture", [pytest.param(one, id=one.name, marks=[pytest.mark.optional(need) for need in one.needs]) for one in TABLE]
+)
+def test_the_truth_is_told(fixture: Fixture, book: Path) -> None:
+    def body() -> None:
+        hold_against_the_truth(fixture, book)
+
+    if fixture.own_mounts:
+        with_own_mounts(body)
+    else:
+        body()
+
+
+def test_the_table_and_what_it_counted(book: Path) -> None:
+    """Runs after the fixtures, and says what they measured."""
+    assert len({fixture.name for fixture in TABLE}) == len(TABLE) >= 60
+    assert all(fixture.build.func.__doc__ if isinstance(fixture.build, partial) else fixture.build.__doc__ for fixture in TABLE)
+    if not book.exists():
+        pytest.fail("no fixture ran before this test")
+    rows = [json.loads(line) for line in book.read_text(encoding="utf-8").splitlines()]
+    skipped = sum((Counter(row["skipped"]) for row in rows), Counter[str]())
+    errors = sum((Counter(row["errors"]) for row in rows), Counter[str]())
+    naive = Counter(row["naive"] for row in rows if "naive" in row)
+    print(f"{len(rows)} of {len(TABLE)} fixtures, {sum(row['names'] for row in rows):,} names, {sum(row['files'] for row in rows):,} files")
+    print(f"{sum(row['found'] for row in rows):,} found, skipped {dict(skipped)}, errors {dict(errors)}")
+    print(f"longest {max(row.get('seconds', 0) for row in rows):.1f} s, largest {max(row.get('rss_kib', 0) for row in rows) >> 10} MiB")
+    print(f"os.walk and open on the same trees: {dict(naive)}")
+    assert naive.total() - naive["right"] > naive.total() // 2

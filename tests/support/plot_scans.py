@@ -1,0 +1,273 @@
+"""Scans of a plot: by an engine in this process, by the command line in a process of its own, and by a usual script."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hashscan import flow
+from hashscan.files.cache import Cache, NoCache
+from hashscan.files.engine import InProcessEngine
+from hashscan.files.roots import distinct_roots, survey
+from hashscan.files.sifter import Sifter
+from hashscan.files.walk import Kind, WalkOptions, pack_names
+from hashscan.model import Algorithm, Candidate, Reason, Sifted
+from hashscan.quarantine.vault import HOLDING_NAME
+from hashscan.report.escape import escape
+from tests.support import children as kids
+from tests.support import world
+from tests.support.caches import TICK, cache_in
+from tests.support.plots import DEADLINE, MAX_FILE, Plot, Told, path_of, write
+from tests.support.sieves import FakeSieve
+from tests.support.trees import Seen, total
+
+MAX_SECONDS = 90.0  # for any of the trees, on a machine with other work; a scan that is not done by then hangs
+MAX_DESCRIPTORS = 256  # in any process of a scan: the limit that it runs under
+MAX_RSS_KIB = 150 << 10  # of the largest process of a scan
+NAIVE_SECONDS = 2.0
+_NOBODY = 65534
+
+_MEASURED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)
+child = os.posix_spawn(sys.argv[3], sys.argv[3:], os.environ)
+_, status, usage = os.wait4(child, 0)
+os.write(int(sys.argv[1]), b"%d" % usage.ru_maxrss)
+os._exit(os.waitstatus_to_exitcode(status) & 255)
+"""
+_NAIVE = """
+import hashlib, os, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (1 << 29,) * 2)
+known = set(open(sys.argv[1]).read().split())
+for root in sys.argv[2:]:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)
+            try:
+                with open(path, "rb") as stream:
+                    if hashlib.sha1(stream.read()).hexdigest() in known:
+                        print(path, flush=True)
+            except OSError:
+                continue
+"""
+
+
+class _Acting(FakeSieve):
+    """Lets the tenant act when the first listed file is found."""
+
+    def __init__(self, known: set[bytes], act: Callable[[], None] | None) -> None:
+        super().__init__(known, (Algorithm.SHA1,), fingerprint=b"the lists of today")
+        self._act = act
+
+    def candidates(self, hashed: object) -> list[Candidate]:
+        act, self._act = self._act, None
+        if act is not None:
+            act()
+        return super().candidates(hashed)  # type: ignore[arg-type]
+
+
+def in_process(plot: Plot) -> Told:
+    """What an engine in this process says; where the plot wants a second scan, what that one says."""
+    with _meanwhile(plot):
+        if plot.then is not None:
+            return _twice(plot, plot.then)
+        if plot.act_reading is not None:
+            return _told(total(_reading(plot, plot.act_reading)))
+        return _told(total(InProcessEngine(_options()).sift(plot.roots, _Acting(plot.digests, plot.act))))
+
+
+def _options(cache: Cache | None = None) -> WalkOptions:
+    own = frozenset({HOLDING_NAME})
+    return WalkOptions(max_file_bytes=MAX_FILE, own_names=own, file_deadline=DEADLINE, cache=cache or NoCache())
+
+
+def _reading(plot: Plot, act: Callable[[], None]) -> Iterator[Sifted]:
+    waiting = [act]
+
+    def alive() -> None:
+        while waiting:
+            waiting.pop()()
+
+    roots = distinct_roots(survey(plot.roots))
+    frames = [(Kind.ROOTS, -1, b"", 0, 0, pack_names([str(number) for number in range(len(roots))]))]
+    yield from flow.alone(frames, lambda _: Sifter(_options(), _Acting(plot.digests, None), roots, (), alive))
+    assert not waiting, "no file was read in several pieces: the moment never came"
+
+
+def _twice(plot: Plot, then: Callable[[], None]) -> Told:
+    home = Path(os.fsdecode(plot.home))
+    cache = cache_in(home)
+    seen: list[Seen] = []
+    for between in (then, lambda: None):
+        time.sleep(TICK)
+        seen.append(total(InProcessEngine(_options(cache)).sift(plot.roots, _Acting(plot.digests, None))))
+        time.sleep(TICK)
+        between()
+    assert seen[0].paths == [], "the first scan must not find what the second one is to find"
+    assert seen[1].cached > 0, "nothing was remembered"
+    return _told(seen[1])
+
+
+def _told(seen: Seen) -> Told:
+    named = [(note.place.full, note.errno if note.reason is Reason.ERROR else note.reason.value) for note in seen.notes]
+    skipped = Counter({reason.value: count for reason, count in seen.skipped.items()})
+    hashed = seen.scanned + seen.cached + seen.by_size
+    found = [one.hashed.entry.place.full for one in seen.candidates]
+    return Told(found, seen.directories, seen.seen, hashed, skipped, seen.errors, named)
+
+
+@contextmanager
+def _meanwhile(plot: Plot) -> Iterator[None]:
+    with ExitStack() as stack:
+        for body in plot.meanwhile:
+            child = kids.start(body)
+            stack.callback(kids.end, child)
+            stack.callback(os.kill, child, signal.SIGKILL)
+        if plot.meanwhile:
+            time.sleep(0.05)
+        yield
+
+
+@dataclass
+class Run:
+    """A scan by the command line: what it said, how long it took, the largest process, and what people were shown."""
+
+    told: Told
+    seconds: float
+    rss_kib: int
+    shown: str
+
+
+def _known(plot: Plot) -> bytes:
+    path = plot.home + b"/known"
+    if not os.path.exists(path):
+        write(path, b"".join(b"%s\n" % one.hex().encode() for one in plot.digests) or b"# nothing\n" + b"0" * 39 + b"1\n")
+    return path
+
+
+def by_command(plot: Plot) -> Run:
+    """``hashscan scan --json --known LIST ROOT...`` under a limit of descriptors and of time."""
+    config, home = plot.home + b"/config.toml", os.fsdecode(plot.home)
+    lines = [f'paths.{one} = "{home}/{one}"' for one in ("state", "run", "cache")]
+    lines += [f"scan.max_file_size = {MAX_FILE}", f"scan.file_deadline = {DEADLINE}", "scan.jobs = 2"]
+    write(config, "\n".join(lines).encode() + b"\n")
+    arguments = world.command("--config", config, "scan", "--known", _known(plot), "--json", "-v", "--", *plot.roots)
+    with _meanwhile(plot):
+        code, seconds, rss, out, err = _measured(plot, arguments)
+    told = world.Told(code, out, err.decode())
+    assert "Traceback" not in told.err, told.err[-3000:]
+    return Run(_told_by(told, plot), seconds, rss, told.err)
+
+
+def _measured(plot: Plot, arguments: list[str | bytes | os.PathLike[str]]) -> tuple[int, float, int, bytes, bytes]:
+    """Run a command to its end. By files and not by pipes: a worker that the kernel does not let die holds its ends open."""
+    rights = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if plot.nobody and os.geteuid() == 0 else {}
+    reading, writing = os.pipe()
+    begun = time.monotonic()
+    with open(plot.home + b"/out", "w+b") as out, open(plot.home + b"/err", "w+b") as err:
+        command = [sys.executable, "-S", "-c", _MEASURED, str(writing), str(MAX_DESCRIPTORS), *arguments]
+        child = subprocess.Popen(  # type: ignore[call-overload]
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd="/",
+            env=world.clean_environment(),
+            pass_fds=[writing],
+            start_new_session=True,
+            **rights,
+        )
+        os.close(writing)
+        try:
+            code = child.wait(MAX_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise AssertionError(f"the scan hangs: {err.read()[-2000:]!r}") from None
+        seconds = time.monotonic() - begun
+        out.seek(0)
+        err.seek(0)
+        said, shown = out.read(), err.read()
+    rss = os.read(reading, 100)
+    os.close(reading)
+    return code, seconds, int(rss), said, shown
+
+
+def _told_by(told: world.Told, plot: Plot) -> Told:
+    if plot.refused:
+        assert told.complaint
+        return Told([], 0, 0, 0, Counter(), Counter(), [], told.code)
+    summary = told.summary
+    assert summary["complete"] is True
+    paths = summary["paths"]
+    named = [(path_of(event), event["reason"]) for event in told.of("skipped")]
+    named += [(path_of(event), event["errno"]) for event in told.of("error")]
+    assert summary["findings"]["by_act"].get("report", 0) == len(told.of("finding"))
+    return Told(
+        [path_of(event) for event in told.of("finding")],
+        summary["directories"],
+        paths["seen"],
+        paths["scanned"] + paths["cached"] + paths["by_size"],
+        Counter(paths["skipped"]),
+        Counter(paths["errors"]),
+        named,
+        told.code,
+    )
+
+
+def assert_shown(plot: Plot, run: Run) -> None:
+    """People see every name that they must see, whole, on one line and without anything that moves their cursor."""
+    assert all(line.isprintable() for line in run.shown.split("\n"))
+    for path in [*plot.must, *plot.named]:
+        assert escape(path) in run.shown
+
+
+def assert_bounded(run: Run) -> None:
+    """Time and memory; descriptors are bounded by the limit under which it ran."""
+    assert run.seconds < MAX_SECONDS
+    assert run.rss_kib < MAX_RSS_KIB, f"{run.rss_kib} KiB"
+
+
+class Naive:
+    """A usual script, `os.walk` and `open`, on the same tree: what the truth is worth. Runs beside the real scan."""
+
+    def __init__(self, plot: Plot) -> None:
+        rights = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if plot.nobody and os.geteuid() == 0 else {}
+        self._plot, self._begun = plot, time.monotonic()
+        self._out = open(plot.home + b"/naive", "w+b")  # noqa: SIM115
+        self._child = subprocess.Popen(  # type: ignore[call-overload]
+            [sys.executable, "-S", "-c", _NAIVE, _known(plot), *plot.roots],
+            stdin=subprocess.DEVNULL,
+            stdout=self._out,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+            **rights,
+        )
+
+    def verdict(self) -> str:
+        """ "right", or what went wrong: "hangs", "crashes", "misses", "too much", "unprintable"."""
+        try:
+            code = self._child.wait(max(0.1, NAIVE_SECONDS - (time.monotonic() - self._begun)))
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._plot.closing.insert(0, lambda: bool(self._child.wait(30)))
+            return "hangs"
+        self._out.seek(0)
+        with self._out as stream:
+            data = stream.read()
+        told = sorted(data.split(b"\n")[:-1])
+        if code:
+            return "crashes"
+        if set(told) < self._plot.must:
+            return "misses"
+        if told != sorted(self._plot.must):
+            return "wrong"
+        return "right" if all(escape(line) == line.decode("utf-8", "replace") for line in told) else "unprintable"
