@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
@@ -89,6 +90,7 @@ class Http:
             headers["Idempotency-Key"] = key
         self._began = self._clock.monotonic()
         left = max(deadline - self._began, 0.001)
+        outside = sys.exception()  # what our caller is in the middle of handling is not why this fails
         self._deadline.begin(left)
         try:
             with self._session.request(
@@ -107,10 +109,9 @@ class Http:
                     raise ServiceUnavailable("the service sent a compressed body that was not asked for")
                 yield response
         except (requests.exceptions.RequestException, HTTPError, OSError) as error:
-            raise self._no_answer(error) from None
+            raise self._no_answer(_innermost(error, outside)) from None
 
-    def _no_answer(self, error: BaseException) -> ServiceUnavailable:
-        cause = _innermost(error)
+    def _no_answer(self, cause: BaseException) -> ServiceUnavailable:
         hint = _NOBODY
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
             return ServiceUnavailable(f"no trusted connection to {self._link.url}: {_why(cause)}", hint=_tls_hint(cause))
@@ -158,12 +159,12 @@ class Http:
             raise ServiceUnavailable(f"the body ended after {got} of {expected} bytes")
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """The innermost cause: requests wraps urllib3 wraps the system."""
+def _innermost(error: BaseException, outside: BaseException | None) -> BaseException:
+    """The innermost cause, short of ``outside``: requests wraps urllib3 wraps the system."""
     reason = error
     while True:
         inner = (getattr(reason, "reason", None), reason.__cause__, reason.__context__, *reason.args[:1])
-        below = next((one for one in inner if isinstance(one, BaseException)), None)
+        below = next((one for one in inner if isinstance(one, BaseException) and one is not outside), None)
         if below is None:
             return reason
         reason = below

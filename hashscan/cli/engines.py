@@ -8,11 +8,12 @@ from contextlib import suppress
 from functools import cached_property
 
 from hashscan.cli import wiring
-from hashscan.errors import QuarantineError, UsageError
+from hashscan.errors import IncompleteError, QuarantineError, UsageError
 from hashscan.files.cache import Cache, CacheOptions, DigestCache, NoCache
 from hashscan.files.checkpoint import Checkpoint, Saved
 from hashscan.files.engine import InProcessEngine, LocalEngine
 from hashscan.files.recheck import RecheckEngine
+from hashscan.files.roots import silent
 from hashscan.files.walk import WalkOptions
 from hashscan.ports import Engine
 from hashscan.quarantine.vault import HOLDING_NAME
@@ -113,6 +114,14 @@ def _walk_options(chosen: Settings, own: OwnFolders, remembers: Cache) -> WalkOp
         file_deadline=chosen.scan.file_deadline,
         cache=remembers,
     )
+
+
+def unanswering(chosen: Settings, paths: Sequence[bytes]) -> frozenset[bytes]:
+    """Paths on which the filesystem says nothing within the deadline of a file. Raises `IncompleteError`."""
+    try:
+        return frozenset(silent(paths, chosen.scan.file_deadline))
+    except OSError as error:
+        raise IncompleteError(f"cannot start a process: {error}", hint="check the limits of this user") from None
 
 
 def absolute(paths: Sequence[bytes]) -> list[bytes]:

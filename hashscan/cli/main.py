@@ -19,7 +19,7 @@ _COMMANDS = {
     "confirm": ("hashscan.cli.confirm", "ask again about pending candidates"),
     "recheck": ("hashscan.cli.recheck", "match the remembered digests against the lists in force, without reading a file"),
     "check": ("hashscan.cli.check", "would these files be candidates?"),
-    "quarantine": ("hashscan.cli.quarantine", "list, show and restore what was quarantined"),
+    "quarantine": ("hashscan.cli.quarantine", "what was quarantined, and what waits for a person"),
     "audit": ("hashscan.cli.audit", "prove why a file was taken, years later and offline"),
     "cache": ("hashscan.cli.cache", "look into the digest cache, check it, or throw it away"),
     "status": ("hashscan.cli.status", "lists in force, last scan, pending candidates, cases"),

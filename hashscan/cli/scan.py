@@ -70,8 +70,9 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         if not roots and not listed and not options["resume"]:
             raise UsageError("nothing to scan", hint="name at least one PATH")
         own = engines.own_folders(settings)
-        own.refuse([*roots, *listed])
-        run = _Run(reporter, stack, time.time(), roots, listed, own)
+        silent = engines.unanswering(settings, [*roots, *listed])
+        own.refuse([path for path in (*roots, *listed) if path not in silent])
+        run = _Run(reporter, stack, time.time(), roots, listed, own, silent)
         try:
             code = _scan(settings, options, run)
         except (FilterError, RefusedError, QuarantineError) as error:
@@ -83,7 +84,10 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One run of the command: its sinks, what to close at its end, when it began, paths named and listed, our own folders."""
+    """One run of the command: its sinks, what to close at its end, when it began, paths named and listed, our own folders.
+
+    ``silent``: paths whose filesystem does not answer, which nobody in this process may touch.
+    """
 
     reporter: Reporter
     stack: ExitStack
@@ -91,6 +95,7 @@ class _Run:
     roots: list[bytes]
     listed: list[bytes]
     own: engines.OwnFolders
+    silent: frozenset[bytes]
 
 
 def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
@@ -121,9 +126,19 @@ def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
 
 
 def _roots(run: _Run, tally: Tally) -> list[bytes]:
-    """The paths to scan. A missing one is a mistake where it was named; where it was listed, it is counted as unreadable."""
-    present = list(run.roots)
+    """The paths to scan. A missing one is a mistake where it was named; where it was listed, it is counted as unreadable.
+
+    One whose filesystem does not answer is counted and told, so that it keeps nothing else from being scanned.
+    """
+    for path in run.silent:
+        hung = Skipped(Place(path, b""), Reason.TIMEOUT, detail="its filesystem does not answer")
+        tally.seen += 1
+        tally.skipped[hung.reason] += 1
+        run.reporter.tell(events.skipped(hung))
+    present = [path for path in run.roots if path not in run.silent]
     for path in run.listed:
+        if path in run.silent:
+            continue
         try:
             os.stat(path)
         except OSError as error:

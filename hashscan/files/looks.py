@@ -10,7 +10,8 @@ import ctypes
 import struct
 import sys
 from collections.abc import Sequence
-from itertools import repeat
+from functools import lru_cache
+from itertools import chain, repeat
 
 _STRUCT = 256  # bytes of struct statx
 _WORDS = _STRUCT // 8
@@ -46,10 +47,17 @@ class Looks:
         return b"".join([words[column:end:_WORDS].tobytes() for column in _COLUMNS])
 
 
+@lru_cache(maxsize=256)
+def _words(count: int, order: str) -> struct.Struct:
+    return struct.Struct(f"{order}{count}q")
+
+
 def seen_of(block: bytes) -> bytes:
     """The identities of a row (`rows.block_of`) as `Looks.at` tells them: six columns of 8 bytes a file, in native order."""
-    fields = struct.unpack(f"<{len(block) // 8}q", block)
+    fields = _words(len(block) // 8, "<").unpack(block)
     columns = [fields[0::4], fields[1::4]]
     for times in (fields[3::4], fields[2::4]):
-        columns += [tuple([time // _SECOND for time in times]), tuple([time % _SECOND << _SHIFT for time in times])]
-    return b"".join([struct.pack(f"={len(column)}q", *column) for column in columns])
+        columns += zip(*map(divmod, times, repeat(_SECOND)), strict=True)
+        if _SHIFT:
+            columns[-1] = tuple(nanoseconds << _SHIFT for nanoseconds in columns[-1])
+    return _words(len(fields) // 4 * 6, "=").pack(*chain.from_iterable(columns))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from hashscan import fsops
-from hashscan.errors import UsageError
+from hashscan import flow, fsops
+from hashscan.errors import IncompleteError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,24 @@ def _with_ancestors(path: bytes) -> Iterable[bytes]:
 
 
 def survey(roots: Sequence[bytes]) -> list[RootFact]:
-    """Look where the roots are, without opening what is there. Raises `UsageError` (not absolute, does not exist)."""
+    """Look where the roots are, without opening what is there.
+
+    Raises `UsageError` (not absolute, does not exist), and `IncompleteError` where there is no /proc to tell them apart by.
+    """
     return [_survey_one(root) for root in roots]
+
+
+def silent(roots: Sequence[bytes], seconds: float) -> list[bytes]:
+    """Those of which the filesystem does not even say within ``seconds`` what they are: a mount whose server hangs.
+
+    Who asks waits with them, so they are asked before anybody else asks, by a child. Raises OSError where there can be none.
+    """
+
+    def look(number: int) -> None:
+        with suppress(OSError):  # that is an answer
+            os.stat(roots[number])
+
+    return [roots[number] for number in flow.unanswered(len(roots), look, seconds)]
 
 
 def _survey_one(path: bytes) -> RootFact:
@@ -56,5 +73,7 @@ def _survey_one(path: bytes) -> RootFact:
         return RootFact(path, path, -1)  # it is there; the walk will meet the same error, and count it
     try:
         return RootFact(path, os.readlink(b"/proc/self/fd/%d" % fd), fsops.mount_id(fd))
+    except OSError as error:
+        raise IncompleteError("/proc is not there: paths cannot be told apart", hint="mount it where hashscan runs") from error
     finally:
         os.close(fd)

@@ -14,6 +14,7 @@ from collections.abc import Generator, Sequence
 from hashscan.flow.crew import Crew
 from hashscan.flow.keeper import Keeper
 from hashscan.flow.ledger import Blame, Commit, Item, Ledger, Result_co, Start, Worker
+from hashscan.flow.probe import unanswered
 from hashscan.flow.worker import BEAT
 
 
@@ -69,4 +70,4 @@ def share(
             keeper.keep(ledger.left())
 
 
-__all__ = ["BEAT", "Blame", "Commit", "Keeper", "Ledger", "Start", "Worker", "alone", "share"]
+__all__ = ["BEAT", "Blame", "Commit", "Keeper", "Ledger", "Start", "Worker", "alone", "share", "unanswered"]

@@ -45,7 +45,7 @@ def tell_outcomes(tools: OutcomeTools) -> str:
     while unsent := tools.outbox.unsent(_AT_ONCE):
         head = tools.log_head()
         try:
-            receipts = open_receipts(tools.keys, tools.service.report_outcomes(unsent, head), tools.provider)
+            receipts = open_receipts(tools.keys, tools.service.report_outcomes(unsent, head), tools.provider, head)
         except (ServiceUnavailable, RefusedError) as error:
             return str(error)
         acknowledged = {outcome.id for outcome in unsent} & {receipt.outcome_id for receipt in receipts}

@@ -28,6 +28,7 @@ FORMAT = 1
 MAX_ROOT_KEYS = 16
 MAX_ROOT_BYTES = 64 * 1024  # 16 root keys and 16 signatures are 6 kB
 MAX_METADATA_BYTES = 4 * 2**20
+_MOST_SAID = 300  # characters of a foreign message
 _MAX_TIME = 2.5e11  # seconds since 1970: the last year that a calendar can show
 
 
@@ -134,9 +135,9 @@ def _load(data: bytes, max_bytes: int) -> Metadata[Any]:
         parse_object(data, max_bytes=max_bytes, max_depth=8)  # stricter than the library: no key twice, no depth
         return Metadata.from_bytes(data)
     except StrictJsonError as error:
-        raise UsageError(f"this is not TUF metadata: {error}") from None
+        raise UsageError(f"this is not TUF metadata: {str(error)[:_MOST_SAID]}") from None
     except DeserializationError as error:
-        raise UsageError(f"this is not TUF metadata: {error.__cause__ or error}") from None
+        raise UsageError(f"this is not TUF metadata: {str(error.__cause__ or error)[:_MOST_SAID]}") from None
 
 
 def sign(metadata: bytes, key: SigningKey) -> bytes:
@@ -237,7 +238,7 @@ def _content(document: Metadata[Any]) -> bytes:
     try:
         return document.signed_bytes
     except SerializationError as error:
-        raise UsageError(f"this cannot be signed: {error.__cause__ or error}") from None
+        raise UsageError(f"this cannot be signed: {str(error.__cause__ or error)[:_MOST_SAID]}") from None
 
 
 def _bytes(document: Metadata[Any]) -> bytes:

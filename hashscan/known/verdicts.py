@@ -11,7 +11,7 @@ from hashscan.errors import FilterError, ServiceUnavailable
 from hashscan.known import envelopes
 from hashscan.known.container import list_ref
 from hashscan.model import Act, Algorithm, ListRef, Receipt, Standing, Tagged, Verdict
-from hashscan.ports import Question, VerdictKey
+from hashscan.ports import LogHead, Question, VerdictKey
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 MAX_AGE = 15 * 60.0  # seconds
@@ -137,14 +137,23 @@ def _tags(fields: Fields) -> Mapping[Algorithm, str]:
     return {Algorithm(name): fields.hex(name, digits=64) for name in fields.names() if name in set(Algorithm)}
 
 
-def open_receipts(keys: Sequence[VerdictKey], envelope: bytes, provider: str) -> list[Receipt]:
-    """The receipts in a signed acknowledgement; ``keys`` are those of the lists in force. Raises `ServiceUnavailable`."""
+def open_receipts(
+    keys: Sequence[VerdictKey], envelope: bytes, provider: str, head: LogHead | None = None
+) -> list[Receipt]:
+    """The receipts in a signed acknowledgement; ``keys`` are those of the lists in force.
+
+    ``head`` is the head of the log that was told with the outcomes: the receipts must repeat it. Raises `ServiceUnavailable`.
+    """
     try:
         opened = envelopes.open_envelope(envelope, envelopes.RECEIPTS, keys)
         fields = Fields(parse_object(opened.payload, max_bytes=envelopes.MAX_ENVELOPE_BYTES), "receipts")
         if fields.text("provider") != provider:
             raise StrictJsonError("they are for another provider")
         opened.check_issued(fields.number("issued"))
+        if head is not None:
+            log = fields.object("log")
+            if (log.integer("lines"), log.hex("hash", digits=64)) != (head.lines, head.hash):
+                raise StrictJsonError("they repeat another head of the log")
         return [
             Receipt(one.text("id", max_chars=80), one.number("received"), envelope)
             for one in fields.objects("receipts", at_most=MAX_RECEIPTS)

@@ -12,8 +12,9 @@ from typing import Any
 from hashscan.errors import QuarantineError, UsageError
 from hashscan.model import Case, CaseState, FileEntry, HashedFile, Place
 from hashscan.ports import LogHead
-from hashscan.quarantine import export, held, keeping, log, proofs, restore
+from hashscan.quarantine import checking, export, held, keeping, log, proofs, restore
 from hashscan.quarantine import record_codec as records
+from hashscan.quarantine.checking import Flaw
 from hashscan.quarantine.copying import content_holds
 from hashscan.quarantine.export import Request
 from hashscan.quarantine.keeping import Purged
@@ -147,6 +148,16 @@ class Cabinet:
         """Follow the whole chain of the log, and see whether it contains the heads that others remember."""
         with self._failures():
             return log.check(log.raw_lines(self._store.log.path), wanted)
+
+    def check_records(self) -> list[Flaw]:
+        """Records, evidence and proofs that do not hold: all evidence is read again."""
+        with self._failures():
+            return [*checking.check_records(self._store), *checking.check_proofs(self._store)]
+
+    def check_certificates(self) -> list[Flaw]:
+        """Certificates of purging that are missing, or not the ones that the log was told of."""
+        with self._failures():
+            return list(checking.check_certificates(self._store))
 
     def _listed(self, case_id: str) -> Case:
         try:

@@ -78,7 +78,7 @@ def look(fd: int, name: str, inode: int, size: int, digests: Mapping[Algorithm, 
     try:
         path_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
     except FileNotFoundError:
-        return Held.EMPTY
+        return absent(name, os.listdir(fd))
     try:
         status = os.fstat(path_fd)
         if not stat.S_ISREG(status.st_mode) or status.st_ino != inode:
@@ -86,6 +86,16 @@ def look(fd: int, name: str, inode: int, size: int, digests: Mapping[Algorithm, 
         return Held.OURS if _readable_and_same(path_fd, size, digests) else Held.CHANGED
     finally:
         os.close(path_fd)
+
+
+def absent(name: str, names: list[str]) -> Held:
+    """What "no such file" means in a directory that lists ``names``: believed wrongly, the last copy of a file is dropped.
+
+    Raises OSError where the two contradict each other, as on a network filesystem that has lost its server.
+    """
+    if name in names:
+        raise OSError(errno.ESTALE, "the holding directory contradicts itself", name)
+    return Held.EMPTY
 
 
 def _readable_and_same(path_fd: int, size: int, digests: Mapping[Algorithm, str]) -> bool:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from blake3 import blake3
 
 from hashscan import atomic
 from hashscan.errors import QuarantineError, UsageError
@@ -109,6 +112,10 @@ def purge(store: CaseStore, record: Record, *, by: str, reason: str) -> Purged:
         raise QuarantineError(f"case {record.id} is under a legal hold and was not purged: {names}")
     if record.state not in _EVIDENCE:
         raise QuarantineError(f"case {record.id} is {record.state}: there is no evidence to purge")
+    after = record.retention.purge_after
+    if PROFILES.get(record.retention.profile) and after is not None and store.clock() < after:
+        day = time.strftime("%Y-%m-%d", time.gmtime(after))
+        raise QuarantineError(f"case {record.id} is kept until {day}: the retention profile {record.retention.profile!r}")
     _check_text(by, "who purges")
     _check_text(reason, "the reason")
     head = store.log.append(What.PURGE_INTENT, record.id, f"{reason} ({by})")
@@ -116,7 +123,9 @@ def purge(store: CaseStore, record: Record, *, by: str, reason: str) -> Purged:
     document = _certificate(record, store.clock(), (by, reason), head.lines)
     with store.at("write certificate"):
         atomic.make_private_directory(path.parent)
-        atomic.write_bytes(path, json.dumps(document, indent=1, sort_keys=True).encode() + b"\n")
+        data = json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
+        atomic.write_bytes(path, data)
+    store.log.append(What.CERTIFIED, record.id, blake3(data).hexdigest())  # `checking` holds the file against it
     purged = store.step_to(replace(record, stored=Stored()), CaseState.PURGED, f"{reason} ({by})")
     store.remove_content(record.id)
     store.log.append(What.PURGED, record.id, f"{record.stored.size} bytes of evidence")

@@ -15,7 +15,11 @@ DAY = 86_400.0  # seconds; the days slide, midnight does not open the door again
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many files may be removed in one run, and within 24 hours: in all, of one entry, of one owner. Beyond, all are held.
+    """How much may be removed: files in one run; within 24 hours files in all, files of one owner, and of one entry the files
+    of so many owners. Beyond, all are held.
+
+    An entry counts owners, not files: a wrong entry shows in what many customers have, and nobody can make an entry wait for
+    all others by storing its file often.
 
     ``allow_hard_links``: also move a file that has other names, which may lie in another customer's tree; they stay.
     """
@@ -51,11 +55,13 @@ class Counts:
         """Which limit one more removal would pass, in words; "" where it may happen."""
         # A clock that was ahead left removals of the future: they count, or setting a clock would open the door.
         recent = [one for one in (*self._earlier, *self._run) if one.at > now - DAY]
-        of_entry, of_owner = Counter(one.entry for one in recent), Counter(one.owner for one in recent)
+        of_owner = Counter(one.owner for one in recent)
+        owners = {one.owner for one in recent if one.entry == entry} - {owner}
         rules = (
             (len(self._run), limits.per_run, "in one run"),
             (len(recent), limits.per_day, "within 24 hours"),
-            (of_entry[entry], limits.per_entry, "of one entry within 24 hours; is the list right about it?"),
             (of_owner[owner], limits.per_owner, f"of one owner ({owner}) within 24 hours"),
         )
+        if len(owners) >= limits.per_entry:
+            return f"the limit of {limits.per_entry} owners of one entry within 24 hours is reached; is the list right?"
         return next((f"the limit of {limit} removals {what} is reached" for used, limit, what in rules if used >= limit), "")

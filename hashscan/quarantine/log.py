@@ -50,6 +50,7 @@ class What(enum.StrEnum):
     HOLD = "hold"
     UNHOLD = "unhold"
     PURGE_INTENT = "purge-intent"
+    CERTIFIED = "certified"
     PURGED = "purged"
     SHOWN = "shown"
     RECOVERED = "recovered"

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from hashscan.model import Algorithm, Case, CaseState, Finding, Json, Place
 
-SCHEMA = "hashscan.case/1"
-MAX_RECORD_BYTES = 4 << 20  # a path of 60 kB stands in it twice, the verdict and the extended attributes take 64 kB each
 MAX_XATTR_BYTES = 64 << 10
 _MAX_HISTORY = 1000  # lines: a case that is restored again and again still has a readable record
 
@@ -114,6 +112,11 @@ class Line:
     note: str
 
 
+def owner_of(tenant: str, uid: int) -> str:
+    """Whose a file is, for the limits. A tenant is the name of a folder, so nobody can be called like a user id is written."""
+    return tenant or f"/uid/{uid}"
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Everything about one case. ``digests`` are those of the scan, from COPIED on with the BLAKE3 of the evidence.
@@ -145,7 +148,7 @@ class Record:
     @property
     def owner(self) -> str:
         """Whose file it was, for the limits: the tenant, or where none is known the user id."""
-        return self.tenant or f"uid:{self.file.uid}"
+        return owner_of(self.tenant, self.file.uid)
 
     def moved_to(self, state: CaseState, at: float, note: str = "") -> Record:
         """The record one step further."""

@@ -7,19 +7,17 @@ the captured thing was verified, so COMMITTED means that only the unlinking may 
 from __future__ import annotations
 
 import enum
-import errno
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from hashscan import fsops
 from hashscan.errors import QuarantineError
 from hashscan.model import CaseState
-from hashscan.quarantine import holding, keeping, opening, take
+from hashscan.quarantine import holding, keeping, opening, restore, take
 from hashscan.quarantine.copying import content_holds
 from hashscan.quarantine.holding import Held
 from hashscan.quarantine.log import Line, What
-from hashscan.quarantine.record import Record, Restoring
+from hashscan.quarantine.record import Record
 from hashscan.quarantine.store import CONTENT, RECORD, CaseStore
 
 
@@ -284,7 +282,7 @@ def _settle_restore(store: CaseStore, record: Record) -> RecoveryResult:
     restoring = record.restoring
     assert restoring is not None  # noqa: S101 - for the type checker; the caller asked
     try:
-        linked = _linked(restoring)
+        linked = restore.is_back(restoring)
     except OSError as error:  # to say "not restored" of a file that is there would be wrong
         return RecoveryResult(record.id, Recovered.WAITING, f"where it was to be restored cannot be reached: {error}")
     settled = replace(record, restoring=None)
@@ -293,33 +291,3 @@ def _settle_restore(store: CaseStore, record: Record) -> RecoveryResult:
         return RecoveryResult(record.id, Recovered.RESTORED, "the restored file has its name")
     store.step_to(settled, record.state, "a restore was interrupted; nothing was restored")
     return RecoveryResult(record.id, Recovered.NOT_RESTORED, "a restore was interrupted before its last step")
-
-
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)  # gone, or another thing stands in the path now
-
-
-def _linked(restoring: Restoring) -> bool:
-    """Whether the new file has its name; a temporary one is removed. Raises OSError where nobody can tell."""
-    try:
-        parent_fd, name = opening.open_parent(restoring.place)
-    except OSError as error:
-        if error.errno in _NOT_THERE:
-            return False
-        raise
-    with opening.closing(parent_fd):
-        linked = _is(parent_fd, name, restoring.inode)
-        os.fsync(parent_fd)  # the name may be there and not durable yet, and the record will rest on it
-        if restoring.temporary and _is(parent_fd, restoring.temporary, restoring.inode):
-            os.unlink(restoring.temporary, dir_fd=parent_fd)
-    return linked
-
-
-def _is(parent_fd: int, name: bytes, inode: int) -> bool:
-    try:
-        fd = fsops.open_beneath(parent_fd, name, os.O_PATH | os.O_NOFOLLOW)
-    except OSError as error:
-        if error.errno in _NOT_THERE:
-            return False
-        raise
-    with opening.closing(fd):
-        return os.fstat(fd).st_ino == inode

@@ -152,14 +152,15 @@ def fill_and_name(
         hint = "move the file that is there away, or name another directory with --to DIR" if taken else ""
         kind = _TakenError if taken else QuarantineError
         raise kind(f"case {record.id} was not restored: {why}: {shown}", hint=hint) from error
-    except _CutOffError:
-        raise
     except QuarantineError:  # sealed to another key, or changed
         _abandon(store, record, new, parent_fd)
         raise
     try:
         with store.at("sync new file"):
             os.fsync(parent_fd)
+        if not _is_named(new, parent_fd, name):
+            _abandon(store, record, new, parent_fd)
+            raise QuarantineError(f"case {record.id} was not restored: somebody replaced the temporary file")
         elsewhere = begun.place.full != record.place.full
         where_to = f" as {begun.place.full.decode('utf-8', 'backslashreplace')}" if elsewhere else ""
         note = f"restored{where_to}" + (f", without its extended attributes {', '.join(lost)}" if lost else "")
@@ -220,12 +221,13 @@ def _name(new: New, parent_fd: int, name: bytes) -> None:
         fsops.link_fd(new.fd, parent_fd, name)
         return
     fsops.rename_noreplace(parent_fd, new.temporary, parent_fd, name)
-    try:
-        there = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
-    except OSError as error:
-        raise _CutOffError(f"nobody can tell whether the file is back: {error}", hint=_NEXT_RUN) from error
-    if not os.path.samestat(there, os.fstat(new.fd)):
-        raise OSError(errno.EBUSY, "somebody replaced the temporary file")
+
+
+def _is_named(new: New, parent_fd: int, name: bytes) -> bool:
+    """Whether it is the new file that has the name: a temporary name can be taken by another thing. Raises OSError."""
+    if not new.temporary:
+        return True
+    return os.path.samestat(os.stat(name, dir_fd=parent_fd, follow_symlinks=False), os.fstat(new.fd))
 
 
 def _abandon(store: CaseStore, record: Record, new: New, parent_fd: int) -> None:
@@ -235,3 +237,36 @@ def _abandon(store: CaseStore, record: Record, new: New, parent_fd: int) -> None
             with suppress(FileNotFoundError):
                 os.unlink(new.temporary, dir_fd=parent_fd)
         store.write(record)  # not where the name could not be removed: recovery knows it from the record in force
+
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)  # gone, or another thing stands in the path now
+
+
+def is_back(restoring: Restoring) -> bool:
+    """Whether the new file of a restore that was cut off has its name; a temporary name is removed.
+
+    Raises OSError where nobody can tell.
+    """
+    try:
+        parent_fd, name = opening.open_parent(restoring.place)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return False
+        raise
+    with opening.closing(parent_fd):
+        linked = _is(parent_fd, name, restoring.inode)
+        os.fsync(parent_fd)  # the name may be there and not durable yet, and the record will rest on it
+        if restoring.temporary and _is(parent_fd, restoring.temporary, restoring.inode):
+            os.unlink(restoring.temporary, dir_fd=parent_fd)
+    return linked
+
+
+def _is(parent_fd: int, name: bytes, inode: int) -> bool:
+    try:
+        fd = fsops.open_beneath(parent_fd, name, os.O_PATH | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return False
+        raise
+    with opening.closing(fd):
+        return os.fstat(fd).st_ino == inode

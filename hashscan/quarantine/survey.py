@@ -26,7 +26,7 @@ class Survey:
     def __init__(self, store: CaseStore) -> None:
         self.removed: list[Removed] = []
         self.held: dict[_File, str] = {}
-        self.held_entries: Counter[str] = Counter()
+        self._waiting: dict[str, Counter[str]] = {}
         self._done: dict[_File, str] = {}
         self._holding: set[bytes] = {os.fsencode(store.root)}
         for record in _records(store):
@@ -45,12 +45,18 @@ class Survey:
     def hold(self, record: Record) -> None:
         """A case waits for a person."""
         self.held[_file(record)] = record.id
-        self.held_entries[entry_of(record)] += 1
+        self._waiting.setdefault(entry_of(record), Counter())[record.owner] += 1
 
     def let_go(self, record: Record) -> None:
         """A case waits no longer."""
         if self.held.pop(_file(record), ""):
-            self.held_entries[entry_of(record)] -= 1
+            owners = self._waiting[entry_of(record)]
+            owners.subtract((record.owner,))
+            self._waiting[entry_of(record)] = +owners
+
+    def owners_waiting(self, entry: str) -> int:
+        """Of how many owners files of this entry (with its list) wait for a person."""
+        return len(self._waiting.get(entry, ()))
 
     def held_as(self, entry: FileEntry) -> str:
         """The case that holds this very file for a person, or ""."""

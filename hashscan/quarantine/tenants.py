@@ -47,7 +47,7 @@ class Tenants:
         """The customer whose file ``path`` (absolute) is, printable; empty where no rule fits."""
         for pattern in self._patterns:
             if (match := pattern.match(path)) and (name := match["tenant"]) not in _NOBODY:
-                return name[:MAX_TENANT_BYTES].decode("utf-8", "backslashreplace")
+                return name[:MAX_TENANT_BYTES].replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
         return ""
 
 

@@ -14,6 +14,7 @@ from hashscan.quarantine.holding import HOLDING_NAME
 from hashscan.quarantine.limits import Counts, Limits, Removed
 from hashscan.quarantine.policy import Withheld, permit
 from hashscan.quarantine.proofs import Grounds, Kept
+from hashscan.quarantine.record import owner_of
 from hashscan.quarantine.recovery import Recovered, RecoveryResult
 from hashscan.quarantine.survey import Survey
 from hashscan.quarantine.take import Manner, take
@@ -23,6 +24,11 @@ __all__ = ["HOLDING_NAME", "Grounds", "Kept", "Limits", "Manner", "Recovered", "
 
 PLAINLY = Manner("hashscan")
 """Nothing sealed, no tenants known, kept until a person purges it."""
+
+
+MANY_OWNERS = 2
+"""While files of one entry of so many owners wait for a person, no other file of it moves. Not one: nobody alone shall be able
+to keep an entry waiting."""
 
 
 class Vault(Cabinet):
@@ -96,8 +102,8 @@ class Vault(Cabinet):
         """Why this file must wait for a person, or ""."""
         if case_id := self._survey.held_as(finding.candidate.hashed.entry):
             return f"it waits as case {case_id}"
-        if others := self._survey.held_entries[_entry(finding)]:
-            return f"{others} other files of this entry wait already"
+        if (owners := self._survey.owners_waiting(_entry(finding))) >= MANY_OWNERS:
+            return f"files of this entry of {owners} owners wait already"
         now = self._store.clock()
         return self._counts.reached(self._limits, entry=_entry(finding), owner=self._owner(finding), now=now)
 
@@ -112,7 +118,7 @@ class Vault(Cabinet):
 
     def _owner(self, finding: Finding) -> str:
         entry = finding.candidate.hashed.entry
-        return self._manner.tenants.of_path(entry.place.full) or f"uid:{entry.uid}"
+        return owner_of(self._manner.tenants.of_path(entry.place.full), entry.uid)
 
     @property
     def _survey(self) -> Survey:

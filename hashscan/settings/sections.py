@@ -63,7 +63,7 @@ class QuarantineSettings:
     )
     per_run: int = _setting(100, as_count, "circuit breaker: beyond this number of removals in one run, findings are held")
     per_day: int = _setting(200, as_count, "the same within 24 hours, over all runs")
-    per_entry: int = _setting(20, as_count, "the same of one entry within 24 hours: a list may be wrong about it")
+    per_entry: int = _setting(20, as_count, "of one entry, the files of so many owners within 24 hours: a list may be wrong")
     per_owner: int = _setting(50, as_count, "the same of one owner within 24 hours: a tenant, or where none is known a user id")
     allow_hard_links: bool = _setting(default=False, convert=as_flag, doc="also move files that have several names")
 

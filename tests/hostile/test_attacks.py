@@ -152,6 +152,7 @@ def test_control_a_fault_that_never_strikes(siege: Siege) -> None:
 def test_control_no_fault_at_all(siege: Siege) -> None:
     """What the honest service does resolves in one round."""
     agent = siege.agent()
+    agent.be_patient()
     siege.gateway.service = service = siege.service(siege.editions.seventh)
     siege.gateway.heal()
     assert [agent.sync().code, agent.scan().code, agent.scan().code] == [0, 10, 0]

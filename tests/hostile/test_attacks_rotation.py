@@ -29,7 +29,9 @@ def siege() -> Iterator[Siege]:
 def agent(siege: Siege) -> Iterator[Agent]:
     """At edition 6, with a service that publishes 7."""
     siege.gateway.service = siege.service(siege.editions.seventh)
-    yield siege.agent()
+    agent = siege.agent()
+    agent.be_patient()
+    yield agent
     siege.gateway.context = None
     siege.gateway.heal()
 
@@ -139,7 +141,6 @@ PASSING = [
 @pytest.mark.parametrize("endpoint", [Endpoint.CONFIRM, Endpoint.OUTCOMES])
 @pytest.mark.parametrize("fault", [one for one in everywhere() if one.name in PASSING], ids=str)
 def test_what_passes_is_waited_for(siege: Siege, agent: Agent, fault: Wire, endpoint: Endpoint) -> None:
-    configure(agent, deadline="deadline = 4.0")
     assert agent.sync().code == 0
     siege.gateway.attack(fault, Spot(endpoint), 1)
     ended = agent.scan()

@@ -129,6 +129,7 @@ class Harness:
         calls = between_marks(lambda: self._child(scene), self._top / "trace")
         code, said = self._told(scene)
         assert code == 0, said
+        scene.remove()
         closes = [(CLOSE, number) for number in range(1, closing.seen + 1)]
         return [(name, number) for name, number in calls if not _LEFT_OUT.fullmatch(name)] + closes
 

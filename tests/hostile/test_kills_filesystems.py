@@ -158,7 +158,7 @@ def report(rows: Sequence[tuple[str, int, int]], capsys: pytest.CaptureFixture[s
 
 
 def test_on_the_temporary_folder_and_in_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = kill_all(tmp_path, {"folder": "tmpfs", "tmpfs": "folder"}, attempts(16), attempts(10))
+    rows = kill_all(tmp_path, {"folder": "tmpfs", "tmpfs": "folder"}, attempts(12), attempts(8))
     report(rows, capsys)
     assert len(rows) == 8
 
@@ -191,7 +191,7 @@ def test_control_a_recovery_that_cleans_up_is_caught(tmp_path: Path, act: Act) -
     def body() -> None:
         (ground, *_) = grounds(tmp_path, {"tmpfs": "tmpfs"})
         harness = Harness(ground, act, itertools.count(), cleans_up)
-        harness.run(100, 0)
+        harness.run(30, 0)
         told.write_text(json.dumps([harness.single, len(harness.wrong)]))
 
     mounts.with_own_mounts(body)
@@ -213,7 +213,7 @@ def test_control_a_taker_that_copies_and_unlinks_is_caught(tmp_path: Path) -> No
     def body() -> None:
         (ground, *_) = grounds(tmp_path, {"tmpfs": "tmpfs"})
         harness = Harness(ground, Act(TAKE.name, TAKE.prepare, naive, TAKE.ends), itertools.count())
-        harness.run(1000, 0)
+        harness.run(30, 0)
         told.write_text(json.dumps(len(harness.wrong)))
 
     mounts.with_own_mounts(body)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hashscan.errors import FilterError, UsageError
-from hashscan.known import bloom, container, delta, envelopes, published
+from hashscan.known import bloom, container, delta, envelopes, metadata, published
 from hashscan.known.envelopes import SigningKey
 from hashscan.quarantine import record_codec
 from hashscan.settings import load
@@ -38,9 +38,10 @@ def test_a_size_section_of_half_a_token() -> None:
     assert "whole tokens" in refusal(FilterError, delta.apply, cut, fuzz_known.DELTA)
 
 
-def test_a_private_key_of_an_algorithm_that_nobody_knows() -> None:
-    """UnsupportedAlgorithm of `cryptography` went through the gate."""
-    pem = fuzz_known.SIGNING.to_pem().replace(b"MC4CAQAwBQYDK2Vw", b"MC4CAQAwBQYBE2Vw")
+@pytest.mark.parametrize("start", [b"MC4CAQAwBQYBE2Vw", b"MC4CAQAwBQYDK2Vv"], ids=["nobody knows it", "x448"])
+def test_a_private_key_of_another_algorithm(start: bytes) -> None:
+    """UnsupportedAlgorithm and InternalError of `cryptography` went through the gate."""
+    pem = fuzz_known.SIGNING.to_pem().replace(b"MC4CAQAwBQYDK2Vw", start)
     assert pem != fuzz_known.SIGNING.to_pem()
     assert "not an Ed25519 private key" in refusal(UsageError, SigningKey.from_pem, pem)
 
@@ -68,6 +69,16 @@ def test_an_envelope_of_a_long_type() -> None:
     data = fuzz_known.SIGNING.seal(b"{}", LONG)
     assert "the envelope holds" in refusal(
         FilterError, envelopes.open_envelope, data, envelopes.VERDICT, fuzz_known.VERDICT_KEYS
+    )
+
+
+@pytest.mark.parametrize("old", [b'"_type":"root"', b'"expires":"20'])
+def test_a_root_with_a_long_word(old: bytes) -> None:
+    assert old in fuzz_known.ROOT
+    refusal(
+        UsageError,
+        metadata.read_root,
+        fuzz_known.ROOT.replace(old, old.rstrip(b'"') + LONG.encode() + b'"' * old.endswith(b'"')),
     )
 
 

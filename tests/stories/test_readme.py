@@ -1,7 +1,7 @@
 """The console blocks of the README are typed, by a shell, against a real service on loopback. All files are harmless.
 
 What a reader would see in ``/srv/www`` and ``/etc/hashscan`` is a folder of the test; nothing else in a line is changed but the
-port of the service, and the word CASE.
+address of the service, and the words CASE and CODE.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ def machine(tmp_path: Path) -> Machine:
         "PYTHONPATH": str(REPOSITORY),
         "HOME": str(top / "home"),
         "HASHSCAN_CONFIG": str(top / "etc/hashscan/config.toml"),
+        **{f"HASHSCAN_PATHS_{name}": str(top / "var" / name.lower()) for name in ("STATE", "RUN", "CACHE")},
         "LC_ALL": "C.UTF-8",
     }
     return Machine(top, environment)
@@ -136,24 +137,21 @@ def served(machine: Machine, line: str, environment: Mapping[str, str]) -> Itera
 
 @contextmanager
 def hotline(machine: Machine) -> Iterator[None]:
-    """The section about the service, and what the hotline then hands over, put into the folder for the configuration."""
+    """The section about the service, and the first line of the one about agents, with the code that the hotline hands over."""
     # Only for these commands: the agent's own would take the variable for a setting.
     with_data = {"HASHSCAN_HOTLINE": str(machine.top / "hotline")}
     *prepared, last = lines(blocks(README, "console")["Running the central service"][0])
     assert last == "hashscan service serve"
-    for line in prepared:
-        machine.type(line, expect=0, **with_data)
+    said = [machine.type(line, expect=0, **with_data) for line in prepared]
+    (code,) = re.findall(r"hse1-[a-z2-7-]+", "".join(said))
     phase = "hashscan service provider phase acme regular"
     assert f"`{phase}`" in README
     machine.type(phase, expect=0, **with_data)
-    with served(machine, last, {**machine.environment, **with_data}) as url:
-        (machine.top / "etc").mkdir()
-        (machine.top / "acme-enrolment").rename(machine.top / "etc/hashscan")
-        path = machine.top / "etc/hashscan/config.toml"
-        text = path.read_text()
-        assert PUBLIC_URL in text
-        path.write_text(text.replace(PUBLIC_URL, url))  # there is no reverse proxy with TLS here
-        machine.config(f'[paths]\nstate = "{machine.top}/var"\nrun = "{machine.top}/run"\ncache = "{machine.top}/cache"\n')
+    enroll = lines(blocks(README, "console")["Nightly, with a service"][0])[0]
+    assert f" {PUBLIC_URL} CODE " in enroll
+    with served(machine, last, {**machine.environment, **with_data}) as url:  # there is no reverse proxy with TLS here
+        told = machine.type(enroll.replace(PUBLIC_URL, url).replace("CODE", code))
+        assert told.count("ok ") == 4, "the sync and three steps of the self-test"
         yield
 
 
@@ -175,7 +173,7 @@ def test_the_service_and_its_nightly_agent(machine: Machine) -> None:
     first, second = (lines(block) for block in blocks(README, "console")["Nightly, with a service"])
     site = machine.top / "srv/www/site"
     with hotline(machine):
-        sync, selftest, scan = first
+        _enroll, sync, selftest, scan = first
         machine.type(sync)
         assert machine.type(selftest).count("ok ") == 3
         machine.type(scan, expect=10)
@@ -187,13 +185,14 @@ def test_the_service_and_its_nightly_agent(machine: Machine) -> None:
         assert not (site / "one.bin").exists()
         assert not (site / "two.bin").exists()
 
-        status, confirm, listing, restore = second
+        status, confirm, listing, restore, verify = second
         assert re.search(r"cases\.done +2", machine.type(status))
         machine.type(confirm)
         cases = re.findall(r"^done +([0-9a-f]{16})", machine.type(listing), re.MULTILINE)
         assert len(cases) == 2
         for case in cases:
             machine.type(restore.replace("CASE", case))
+        assert "the log holds" in machine.type(verify)
         assert (site / "one.bin").read_bytes() == b"harmless stand-in one\n"
         assert (site / "two.bin").read_bytes() == b"harmless stand-in two\n" * 99
 
@@ -202,7 +201,6 @@ def test_the_service_and_its_nightly_agent(machine: Machine) -> None:
 def test_the_json(machine: Machine) -> None:
     (line,) = lines(blocks(README, "console")["JSON"][0])
     with hotline(machine):
-        machine.type("hashscan sync")
         said = machine.type(line, expect=10)
     site = machine.top / "srv/www/site"
     assert sorted(said.splitlines()) == [str(site / "one.bin"), str(site / "two.bin")]

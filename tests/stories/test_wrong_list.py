@@ -70,7 +70,7 @@ def test_a_wrong_entry_moves_a_few_files_and_all_come_back(
         actions = Counter(event["action"] for event in told.of("action"))
         assert actions == {"quarantined": PER_ENTRY, "held": count - PER_ENTRY}
         reason = next(event["reason"] for event in told.of("action") if event["action"] == "held")
-        assert f"{PER_ENTRY} removals of one entry" in reason
+        assert f"{PER_ENTRY} owners of one entry" in reason
         assert len({event["tenant"] for event in told.of("action")}) == count
 
         night = world.scan()

@@ -7,13 +7,10 @@ import fcntl
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import hashscan
 from hashscan.files.filesystems import filesystem_of
 from tests.support import slow_fuse
 from tests.support.grounds import can_loop
@@ -54,19 +51,6 @@ def _inode_flags() -> bool:
         return True
 
 
-def _another_user() -> bool:
-    """Whether a scan can run without root's rights: we have none, or another user can run this Python and read the project."""
-    if os.geteuid():
-        return True
-    command = [sys.executable, "-c", "import hashscan.cli.main"]
-    cwd = os.path.dirname(os.path.dirname(os.path.abspath(hashscan.__file__)))
-    try:
-        done = subprocess.run(command, cwd=cwd, user=65534, group=65534, extra_groups=[], check=False, capture_output=True)
-    except OSError:
-        return False
-    return done.returncode == 0
-
-
 def _device_nodes() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -77,7 +61,6 @@ def _device_nodes() -> bool:
 
 
 COMPONENTS = {
-    "another-user": Component(_another_user, "make the project and its Python readable for all, or run without root's rights"),
     "device-nodes": Component(_device_nodes, "run as root, outside a container that forbids mknod"),
     "own-mounts": Component(can_mount, "run as root, or allow user namespaces"),
     "fuse": Component(slow_fuse.present, "run as root, with /dev/fuse"),

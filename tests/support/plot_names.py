@@ -34,7 +34,7 @@ NAMES: dict[str, tuple[bytes, ...]] = {
     "case pair": (b"Photo", b"photo", b"PHOTO"),
     "spaces": (b" ", b"name ", b" name", b"  ", b"a  b"),
     "JSON": (b'","path":"x', b"}\n{", b"null", b"{}", b"\\u0000"),
-    "markup": (b"[bold red]x[/]", b"[link=x]y[=link]", b"<b>x<b>", b"%s%n", b"{0}{x!r}"),
+    "markup": (b"[bold red]x", b"[link=x]y[=link]", b"<b>x<b>", b"%s%n", b"{0}{x!r}"),
     "spreadsheet": (b"=cmd|x!A1", b"+1", b"@x"),
     "other systems": (b"CON", b"a:b", b"name.", b"C:\\x", b"NUL"),
     "private use": ("\ue000".encode(), "\U0010ffff".encode(), "\ufffe".encode(), "\ufffd".encode()),

@@ -106,7 +106,6 @@ def _steady(plot: Plot) -> None:
     for number in range(30):
         plot.listed(b"steady/below/%d" % number)
         plot.plain(b"steady/%d" % number)
-    plot.fifo(b"steady/fifo")
 
 
 def growing(plot: Plot) -> None:
@@ -324,21 +323,21 @@ def folder_became_file(plot: Plot) -> None:
 
 def replaced_while_read(plot: Plot) -> None:
     """A listed file whose name is given to another one while it is read: what was read is told under its name."""
-    path = plot.listed(b"f", b"listed" * _LONG)
+    path = plot.listed(b"f", b"l" * _LONG)
     write(plot.home + b"/other", b"innocent")
     plot.act_reading = lambda: os.rename(plot.home + b"/other", path)
 
 
 def deleted_while_read(plot: Plot) -> None:
     """A listed file that is deleted while it is read."""
-    path = plot.listed(b"f", b"listed" * _LONG)
+    path = plot.listed(b"f", b"l" * _LONG)
     plot.act_reading = lambda: os.unlink(path)
 
 
 def cut_while_read(plot: Plot) -> None:
     """A listed file that is cut to nothing while it is read: what is read is no listed one, and the scan goes on."""
-    plot.plain(b"f", b"listed" * _LONG)
-    plot.list_data(b"listed" * _LONG)
+    plot.plain(b"f", b"l" * _LONG)
+    plot.list_data(b"l" * _LONG)
     plot.listed(b"g")
     plot.act_reading = lambda: os.truncate(plot.path(b"f"), 0)
 
@@ -360,7 +359,7 @@ def moved_while_read(plot: Plot) -> None:
     """The directory of a file moves out of the tree while the file is read: it and its neighbours are read all the same."""
     plot.folder(b"d")
     for number in range(3):
-        plot.listed(b"d/%d" % number, b"listed %d" % number * _LONG)
+        plot.listed(b"d/%d" % number, b"%d" % number * _LONG)
     plot.act_reading = lambda: os.rename(plot.path(b"d"), plot.home + b"/elsewhere")
 
 

@@ -34,7 +34,8 @@ class Plot:
     ``loose`` are names that change while they are scanned: each may be found, hashed, be counted as vanished or changed, or not
     be met at all. ``meanwhile``: run in children as long as a scan runs. ``act``: done once, when the first listed file is found;
     ``act_reading``: done once, when the first full buffer of a longer file was read; ``then``: done between two scans that share
-    a digest cache. ``nobody``: the scan runs without root's rights. ``lonely``: only ever scanned by a process of its own.
+    a digest cache. ``nobody``: the scan runs without root's rights. ``lonely``: only ever scanned by a process of its own. ``refused``: the exit code of
+    a scan that does not begin.
     """
 
     home: bytes
@@ -58,7 +59,7 @@ class Plot:
     nobody: bool = False
     lonely: bool = False
     find_agrees: bool = True
-    refused: bool = False
+    refused: int = 0
 
     def __post_init__(self) -> None:
         self.top = self.home + b"/tree"
@@ -151,7 +152,7 @@ class Plot:
     def code(self) -> int:
         """The exit code of a scan that tells this truth."""
         if self.refused:
-            return 2
+            return self.refused
         if self.must:
             return 10
         return 3 if self.errors or INCOMPLETE_REASONS & self.skipped.keys() else 0
@@ -215,6 +216,9 @@ class Told:
 def judge(plot: Plot, told: Told) -> None:
     """Every listed file found, every other path accounted for as it must be, nothing twice, nothing from elsewhere."""
     assert len(told.found) == len(set(told.found)), "found twice"
+    if plot.refused:
+        assert told.code == plot.refused
+        return
     found, named = set(told.found), dict(told.named)
     assert len(told.named) == len(named), "named twice"
     assert plot.must <= found, f"missed: {sorted(plot.must - found)[:5]}"
@@ -238,7 +242,9 @@ def _judge_loosely(plot: Plot, told: Told, named: dict[bytes, str]) -> None:
     assert extra.total() <= room
     assert told.errors == plot.errors
     assert plot.named.items() <= named.items()
-    assert all(any(path == one or path.startswith(one + b"/") for one in plot.loose) for path in named.keys() - plot.named.keys())
+    assert all(
+        any(path == one or path.startswith(one + b"/") for one in plot.loose) for path in named.keys() - plot.named.keys()
+    )
     assert plot.hashed <= told.hashed <= plot.hashed + room
     assert plot.folders <= told.directories <= plot.folders + room
     assert told.directories + told.seen <= len(plot.everything) + room

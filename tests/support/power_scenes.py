@@ -7,7 +7,7 @@ import os
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from hashscan.quarantine.log import What
 from hashscan.quarantine.record import Form, Record
 from hashscan.quarantine.restore import Wish
 from hashscan.quarantine.seal import Identity, Recipients
-from hashscan.quarantine.vault import Grounds, Limits, Manner, Vault
+from hashscan.quarantine.vault import Grounds, Kept, Limits, Manner, Vault
 from tests.support.findings import make_finding
 from tests.support.powerloss import Disk, Stage, State, differences, key_of
 from tests.support.recording import Call, mark, record
@@ -209,6 +209,30 @@ PLAYS = (
     Play("legal hold", _of(), Yard.take, _hold),
     Play("purge", _of(purging=True), Yard.take, _purge),
 )
+def _naive(yard: Yard, *, careful: bool) -> None:
+    """The positive control: as many tools move a file. ``careful`` syncs the copy, and forgets the names."""
+    (yard.top / "vault").mkdir()
+    for path in yard.files:
+        with open(path, "rb") as source, open(yard.top / "vault" / path.name, "wb") as target:
+            target.write(source.read())
+            if careful:
+                target.flush()
+                os.fsync(target.fileno())
+        path.unlink()
+
+
+NAIVE = Play("naive", _of(), _nothing, lambda yard: _naive(yard, careful=False))
+CAREFUL = Play("naive with fsync", _of(), _nothing, lambda yard: _naive(yard, careful=True))
+
+
+def lost_by_naive(yard: Yard, told: tuple[str, ...]) -> Iterator[str]:
+    """The same question for the control: each file in its place, or whole in the other folder."""
+    for path, data in yard.files.items():
+        kept = yard.top / "vault" / path.name
+        if not any(one.exists() and one.read_bytes() == data for one in (path, kept)):
+            yield f"{path.name} is lost"
+
+
 ACTS: dict[str, Play] = {play.name: play for play in PLAYS}
 
 
@@ -238,11 +262,16 @@ class Search:
 Judge = Callable[[Yard, tuple[str, ...]], Iterator[str]]
 
 
+def nothing_wrong(_: Yard, __: tuple[str, ...]) -> Iterator[str]:
+    """Judges nothing: the states themselves are wanted (`Explorer.some`)."""
+    return iter(())
+
+
 @contextmanager
 def _built(play: Play) -> Iterator[tuple[Yard, Stage]]:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory, prefix="power-") as folder:
-        yard = play.yard(Path(folder))
+        yard = play.yard(Path(folder) / "host")
         stage = Stage(yard.volumes)
         try:
             yard.build(stage)
@@ -284,16 +313,16 @@ class Explorer:
         key = key_of(state)
         if key not in self._found.states:
             self._found.states.add(key)
-            self.some.append(state)
+            if self._judge is nothing_wrong:
+                self.some.append(state)
         if (key, len(state.told)) in self._seen:
             return
         self._seen.add((key, len(state.told)))
+        if self._judge is nothing_wrong:
+            return
         self._stage.show(state)
         self._found.judged += 1
-        try:
-            self._found.bad += [f"{wrong} (told: {state.told})" for wrong in self._judge(self._yard, state.told)][:1]
-        finally:
-            self._stage.clear()
+        self._found.bad += [f"{wrong} (told: {state.told})" for wrong in self._judge(self._yard, state.told)][:1]
 
 
 def explore(play: Play, search: Search, judge: Judge | None = None) -> Found:
@@ -340,7 +369,7 @@ def explore_again(play: Play, search: Search, number: int) -> Found:
     with _built(play) as (yard, stage):
         disk = Disk(yard.volumes, split=yard.split)
         calls = _recorded(play.body, yard)
-        first = Explorer(yard, stage, replace(search, stop=10**9), Found(), lambda *_: iter(()))
+        first = Explorer(yard, stage, search, Found(), nothing_wrong)
         first.run(disk, calls)
         for state in random.Random(search.seed).sample(first.some, min(number, len(first.some))):
             stage.show(state)
@@ -382,9 +411,11 @@ def found_wrong(yard: Yard, told: tuple[str, ...]) -> Iterator[str]:
     if checked.broken or (checked.torn and _log_size(yard) != size):
         yield f"the log is broken: {checked}"
     cases = yard.cases()
-    yield from _files(yard, cases)
-    yield from _acts(yard, cases)
-    yield from _promises(yard, told)
+    vault = yard.vault()
+    kept = {case.id: vault.kept(case.id) for case in cases if case.state is not CaseState.DAMAGED}
+    yield from _files(yard, cases, kept)
+    yield from _acts(yard, cases, kept)
+    yield from _promises(cases, told)
     yield from _strays(yard, cases)
 
 
@@ -415,10 +446,10 @@ def evidence_of(yard: Yard, record: Record) -> bytes | None:
         return None
 
 
-def _files(yard: Yard, cases: list[Case]) -> Iterator[str]:
+def _files(yard: Yard, cases: list[Case], kept_: Mapping[str, Kept]) -> Iterator[str]:
     for path, data in yard.files.items():
         mine = [case for case in cases if case.place.full == os.fsencode(path)]
-        kept = [yard.vault().kept(case.id) for case in mine if case.state in _HAVE]
+        kept = [kept_[case.id] for case in mine if case.state in _HAVE]
         whole = [one for one in kept if one.content_holds and evidence_of(yard, one.record) == data and one.proof]
         if len(whole) != len(kept):
             yield f"{path.name}: a case says {[case.state for case in mine]} and does not hold it"
@@ -439,7 +470,7 @@ def _files(yard: Yard, cases: list[Case]) -> Iterator[str]:
             yield f"{path.name}, which is none of ours, was touched"
 
 
-def _acts(yard: Yard, cases: list[Case]) -> Iterator[str]:
+def _acts(yard: Yard, cases: list[Case], kept: Mapping[str, Kept]) -> Iterator[str]:
     """The log says neither more nor less than what happened."""
     lines = _lines(yard)
     by_case: dict[str, list[log.Line]] = {}
@@ -462,7 +493,7 @@ def _acts(yard: Yard, cases: list[Case]) -> Iterator[str]:
         if case.state is CaseState.PURGED:
             yield from _certified(yard, case)
         if case.state is not CaseState.DAMAGED:
-            yield from _holds(yard, case, by_case.get(case.id, []))
+            yield from _holds(kept[case.id].record, by_case.get(case.id, []))
     states = {case.id: case.state for case in cases}
     for case_id, mine_ in by_case.items():
         last = mine_[-1]
@@ -483,8 +514,8 @@ def _certified(yard: Yard, case: Case) -> Iterator[str]:
         yield "purged, and the evidence is there"
 
 
-def _holds(yard: Yard, case: Case, lines: list[log.Line]) -> Iterator[str]:
-    in_force = {one["id"] for one in yard.vault().record(case.id)["holds"]}
+def _holds(record: Record, lines: list[log.Line]) -> Iterator[str]:
+    in_force = {one.id for one in record.holds}
     said: set[str] = set()
     for line in lines:
         if line.what == What.HOLD:
@@ -495,8 +526,8 @@ def _holds(yard: Yard, case: Case, lines: list[log.Line]) -> Iterator[str]:
         yield f"holds in force {in_force}, in the log {said}"
 
 
-def _promises(yard: Yard, told: tuple[str, ...]) -> Iterator[str]:
-    states = {case.id: case.state for case in yard.cases()}
+def _promises(cases: list[Case], told: tuple[str, ...]) -> Iterator[str]:
+    states = {case.id: case.state for case in cases}
     last: dict[str, str] = {}
     for word in told:
         act, case_id = word.split()

@@ -98,6 +98,24 @@ def test_control_what_is_fast_enough() -> None:
         fetcher.close()
 
 
+@pytest.mark.parametrize("outside", [FileNotFoundError("a file of ours"), ValueError("version 7, not 6")], ids=repr)
+@pytest.mark.parametrize(
+    "script", [trickle(b"", b"", 0.02), reply("200 OK", body=b"x", length=9, reset=True)], ids=["slow", "reset"]
+)
+def test_what_the_caller_was_handling_is_not_the_reason(outside: Exception, script: Script) -> None:
+    """tuf fetches a file while it handles that its own copy is missing or old."""
+    with HostileServer(script) as server:
+        fetcher = HttpFetcher(link(server.url, total=0.4))
+        try:
+            raise outside
+        except type(outside):
+            with pytest.raises(ServiceUnavailable) as caught:
+                fetch(fetcher)
+        fetcher.close()
+    assert str(outside) not in str(caught.value)
+    assert f"no answer from {server.url}: " in str(caught.value)
+
+
 def ask(url: str, *, api_key: str | None = "hsk_x", **more: object) -> bytes:
     line = Line(Link(url, api_key, deadline=2.0), ONCE)
     try:

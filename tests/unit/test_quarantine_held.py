@@ -60,16 +60,25 @@ def test_a_held_file_stays_and_is_one_case_however_often_it_is_found(world: Worl
 
 
 def test_while_one_file_of_an_entry_waits_no_other_moves_on_another_day(world: World) -> None:
-    findings = [world.plant(f"f{number}") for number in range(4)]
+    rule = (f"{world.tree}/{{tenant}}/",)
+    findings = [world.plant(f"tenant{number}/f") for number in range(4)]
     limits = replace(OPEN, per_entry=2)
-    actions = [world.run(limits).handle(one).action for one in findings]
+    actions = [world.run(limits, tenants=rule).handle(one).action for one in findings]
     assert actions == [Action.QUARANTINED, Action.QUARANTINED, Action.HELD, Action.HELD]
     world.now += 2 * DAY
-    late = world.run(limits).handle(world.plant("late"))
+    late = world.run(limits, tenants=rule).handle(world.plant("tenant9/late"))
     assert late.action == Action.HELD
-    assert "wait already" in late.reason
-    other = world.run(limits).handle(world.plant("other", entry="entry-18"))
+    assert "2 owners wait already" in late.reason
+    other = world.run(limits, tenants=rule).handle(world.plant("tenant9/other", entry="entry-18"))
     assert other.action == Action.QUARANTINED
+
+
+def test_one_owner_alone_cannot_keep_an_entry_waiting(world: World) -> None:
+    rule = (f"{world.tree}/{{tenant}}/",)
+    limits = replace(OPEN, per_owner=2)
+    mine = [world.run(limits, tenants=rule).handle(world.plant(f"mallory/f{number}")).action for number in range(5)]
+    assert mine == [Action.QUARANTINED] * 2 + [Action.HELD] * 3
+    assert world.run(limits, tenants=rule).handle(world.plant("alice/f")).action == Action.QUARANTINED
 
 
 def test_the_limits_count_over_runs_and_forget_after_a_day(world: World) -> None:

@@ -26,7 +26,6 @@ def test_nothing_is_reached_at_first() -> None:
     [
         (replace(OPEN, per_run=3), "3 removals in one run"),
         (replace(OPEN, per_day=3), "3 removals within 24 hours"),
-        (replace(OPEN, per_entry=3), "3 removals of one entry"),
         (replace(OPEN, per_owner=3), "3 removals of one owner \\(o\\)"),
     ],
 )
@@ -38,12 +37,27 @@ def test_each_limit_stops_the_next_one(limits: Limits, words: str) -> None:
     assert re.search(words, _reached(counts, limits))
 
 
-def test_other_entries_and_owners_go_on() -> None:
+def test_an_entry_counts_owners() -> None:
+    counts, limits = Counts(), replace(OPEN, per_entry=3)
+    for owner in ("a", "b", "c"):
+        assert not _reached(counts, limits, owner=owner)
+        counts.add(Removed(NOW, "e", owner))
+    assert "3 owners of one entry" in _reached(counts, limits, owner="d")
+    assert not _reached(counts, limits, owner="d", entry="another")
+
+
+def test_nobody_makes_an_entry_wait_for_all_others_by_storing_its_file_often() -> None:
+    counts = Counts(Removed(NOW - 1, "e", "o") for _ in range(30))
+    limits = replace(OPEN, per_entry=3, per_owner=30)
+    assert "one owner (o)" in _reached(counts, limits, owner="o")
+    assert not _reached(counts, limits, owner="x")
+    assert not _reached(counts, replace(limits, per_owner=31), owner="o")
+
+
+def test_other_entries_do_not_free_an_owner() -> None:
     counts = Counts(Removed(NOW - 1, "e", "o") for _ in range(3))
-    limits = replace(OPEN, per_entry=3, per_owner=3)
-    assert _reached(counts, limits, entry="e", owner="x")
-    assert _reached(counts, limits, entry="x", owner="o")
-    assert not _reached(counts, limits, entry="x", owner="x")
+    assert _reached(counts, replace(OPEN, per_owner=3), entry="x", owner="o")
+    assert not _reached(counts, replace(OPEN, per_owner=3), entry="x", owner="x")
 
 
 def test_the_day_slides_and_runs_begin_anew() -> None:

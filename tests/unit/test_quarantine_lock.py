@@ -53,3 +53,10 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="cannot be opened"):
         RunLock(tmp_path / "lock").__enter__()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_close_that_fails_ends_no_run_with_a_traceback(tmp_path: Path) -> None:
+    with RunLock(tmp_path / "lock") as lock:
+        os.close(lock._fd)
+    with RunLock(tmp_path / "lock"):
+        pass

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from hashscan.model import CaseState
-from hashscan.quarantine.holding import Held
+from hashscan.quarantine.holding import Held, absent
 from hashscan.quarantine.recovery import Original, Step, decide
 
 ALL = list(itertools.product(CaseState, Held, (False, True), Original))
@@ -64,3 +64,9 @@ def test_laws_over_all_combinations() -> None:
             assert held is Held.EMPTY or state is CaseState.INTENT
     assert len(ALL) == len(CaseState) * 5 * 2 * 3
     assert steps == set(Step)
+
+
+def test_a_directory_that_contradicts_itself_is_not_believed() -> None:
+    assert absent("a", ["b"]) is Held.EMPTY
+    with pytest.raises(OSError, match="contradicts"):
+        absent("a", ["b", "a"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hashscan.errors import QuarantineError
-from hashscan.model import Action, CaseState
+from hashscan.model import Action, CaseState, Place
 from hashscan.quarantine import opening, restore
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.record import Restoring
@@ -253,3 +253,18 @@ def test_without_unnamed_files_recovery_removes_the_temporary_name(vault: Vault,
     os.close(way.parent)
     assert [result.outcome for result in vault.recover()] == [Recovered.NOT_RESTORED]
     assert os.listdir(tree / "www") == []
+
+
+@pytest.mark.parametrize("below", [True, False], ids=["the name", "the directory"])
+def test_recovery_waits_where_nobody_can_tell_whether_it_was_restored(
+    vault: Vault, tree: Path, tmp_path: Path, below: bool
+) -> None:
+    """To say "not restored" of a file that is there would be wrong: only "it is not there" is an answer."""
+    case_id = taken(vault, tree)
+    store, long = CaseStore(tmp_path / "vault", lambda: 1.0), b"x" * 300
+    record = store.read(case_id)
+    place = Place(os.fsencode(tree), long) if below else Place(os.fsencode(tree), long + b"/a")
+    store.write(replace(record, restoring=Restoring(place, 1, b"")))
+    assert [result.outcome for result in vault.recover()] == [Recovered.WAITING]
+    store.write(replace(record, restoring=Restoring(record.place, 1, b"")))
+    assert [result.outcome for result in vault.recover()] == [Recovered.NOT_RESTORED]

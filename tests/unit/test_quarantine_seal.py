@@ -11,6 +11,7 @@ import pyrage
 import pytest
 
 from hashscan.errors import QuarantineError, UsageError
+from hashscan.quarantine import seal
 from hashscan.quarantine.seal import MAX_RECIPIENTS, Identity, Recipients
 
 CONTENT = b"harmless " * 50_000
@@ -110,3 +111,29 @@ def test_the_stock_program_opens_it(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(secret + "\n")
     done = subprocess.run(["age", "-d", "-i", "key", "sealed"], cwd=tmp_path, capture_output=True, check=True, timeout=30)
     assert done.stdout == CONTENT
+
+
+class PanicException(BaseException):
+    """The only name that a panic in Rust has in Python."""
+
+
+def test_a_library_that_cannot_go_on_is_an_error_of_ours() -> None:
+    """Found by failing getrandom(2): the library panics, and a panic is no Exception."""
+
+    def panics(*_: object) -> None:
+        raise PanicException("no random numbers")
+
+    def stops(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(seal._SealError, match="no random numbers"):
+        seal._stream(panics, iter([b""]), lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        seal._stream(stops, iter([b""]), lambda _: None)
+
+
+def test_what_cannot_be_sealed_is_said() -> None:
+    recipients = Recipients([str(pyrage.x25519.Identity.generate().to_public())])
+    recipients._parsed.clear()
+    with pytest.raises(QuarantineError, match="cannot be sealed"):
+        recipients.seal(iter([b"x"]), lambda _: None)

@@ -80,4 +80,10 @@ def test_no_rules_no_tenant() -> None:
 
 @given(st.binary(min_size=1, max_size=80).filter(lambda name: b"/" not in name and name not in {b".", b".."}))
 def test_any_name_is_attributed(name: bytes) -> None:
-    assert Tenants(PROFILES["home"]).of_path(b"/home/" + name + b"/x") == name.decode("utf-8", "backslashreplace")
+    expected = name.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    assert Tenants(PROFILES["home"]).of_path(b"/home/" + name + b"/x") == expected
+
+
+def test_two_names_are_two_tenants() -> None:
+    tenants = Tenants(PROFILES["home"])
+    assert tenants.of_path(b"/home/\xff/x") != tenants.of_path(b"/home/\\xff/x")

@@ -12,6 +12,7 @@ import pytest
 from hashscan.errors import QuarantineError, UsageError
 from hashscan.model import Action, CaseState
 from hashscan.quarantine.policy import Limits
+from hashscan.quarantine.store import CaseStore
 from hashscan.quarantine.vault import Recovered, Vault
 from tests.support.findings import make_finding
 from tests.support.interfering import DATA
@@ -148,3 +149,39 @@ def test_a_file_that_a_cut_off_run_took_is_found_in_its_case(tmp_path: Path) -> 
     other = make_finding(tree / "b", tree)
     (tree / "b").unlink()
     assert Vault(tmp_path / "vault", Limits()).handle(other).action is Action.FAILED
+
+
+def test_a_record_that_cannot_be_read_is_told_and_no_traceback(vault: Vault, tree: Path, tmp_path: Path) -> None:
+    (tree / "b").write_bytes(b"x")
+    case_id = vault.handle(make_finding(tree / "www/a", tree)).case_id
+    record = tmp_path / "vault/cases" / case_id / "record.json"
+    record.unlink()
+    record.mkdir()
+    (case,) = vault.cases()
+    assert (case.state, "Is a directory" in case.reason) == (CaseState.DAMAGED, True)
+    later = Vault(tmp_path / "vault", Limits())
+    acts = (
+        lambda: later.case(case_id),
+        lambda: later.record(case_id),
+        lambda: later.hashed(case_id),
+        lambda: later.kept(case_id),
+        lambda: later.restore(case_id),
+        lambda: later.release(case_id, make_finding(tree / "b", tree)),
+        lambda: later.handle(make_finding(tree / "b", tree)),
+        later.own_directories,
+        later.recover,
+    )
+    for act in acts:
+        with pytest.raises(QuarantineError, match="Is a directory"):
+            act()
+    assert (tree / "b").exists()
+
+
+def test_a_copy_that_a_dropped_case_still_has_is_removed(vault: Vault, tree: Path, tmp_path: Path) -> None:
+    finding = make_finding(tree / "www/a", tree)
+    case_id = vault.handle(finding).case_id
+    store = CaseStore(tmp_path / "vault", lambda: 1.0)
+    store.write(store.read(case_id).moved_to(CaseState.DROPPED, 1.0, "not taken"))
+    assert [result.outcome for result in vault.recover()] == [Recovered.DROPPED]
+    assert not (tmp_path / "vault/cases" / case_id / "content").exists()
+    assert vault.recover() == []

@@ -9,7 +9,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from hashscan.errors import UsageError
+from hashscan.errors import IncompleteError, UsageError
 from hashscan.model import Event, Json, Reason, Sifted
 from hashscan.report import events, fields
 from hashscan.report.console import open_console
@@ -277,3 +277,23 @@ def test_progress_leaves_the_standard_streams_alone(monkeypatch: pytest.MonkeyPa
     with ProgressReporter(_terminal(io.StringIO()), _Clock()) as reporter:
         reporter.tell(events.scan_start([b"/srv"], "report", [], {}))
         assert (sys.stdout, sys.stderr) == before
+
+
+def test_a_screen_that_fails_before_the_first_line_is_no_traceback() -> None:
+    class Full(io.RawIOBase):
+        full = True
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: object) -> int:
+            if self.full:
+                raise OSError(28, "No space left on device")
+            return len(bytes(data))  # type: ignore[call-overload]
+
+    raw = Full()
+    with io.TextIOWrapper(io.BufferedWriter(raw)) as stream:
+        stream.write("what waits")
+        with pytest.raises(IncompleteError, match="cannot be written: No space"):
+            open_console(stream)
+        raw.full = False
