@@ -78,7 +78,12 @@ def service_plan(chosen: Settings, stack: ExitStack, *, dry_run: bool, trigger: 
 
 def recover(plan: Plan, reports: Reporter) -> int:
     """Bring what an earlier run left half done to its end, before anything else. How many cases need a person."""
-    results = plan.vault.recover() if plan.vault is not None else []
+    return recover_vault(plan.vault, reports) if plan.vault is not None else 0
+
+
+def recover_vault(vault: Vault, reports: Reporter) -> int:
+    """The same for a command that works on the vault alone."""
+    results = vault.recover()
     for result in results:
         reports.tell(events.recovered(result.case_id, result.outcome.value, result.detail))
     return sum(result.outcome in {Recovered.WAITING, Recovered.DAMAGED, Recovered.ORPHAN} for result in results)

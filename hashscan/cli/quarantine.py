@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from hashscan.cli import quarantine_acts, wiring
+from hashscan.cli import plans, quarantine_acts, wiring
 from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.restore import restore
 from hashscan.jobs.retract import concerned, retract
@@ -44,7 +44,7 @@ def list_cases(config: Path | None, *, names: bool, state: str | None, as_json: 
         for case in cases:
             reporter.tell(events.case(case))
         if not cases and not as_json:
-            click.echo("no cases", err=True)
+            wiring.say("no cases", err=True)
     bad = {CaseState.DAMAGED, CaseState.ORPHAN, CaseState.HELD}
     return ExitCode.ACTION_FAILED if any(case.state in bad for case in cases) else ExitCode.OK
 
@@ -61,7 +61,7 @@ def show(config: Path | None, case_id: str) -> int:
     record = cabinet.record(case_id)
     cabinet.shown(case_id, "its record")
     shown = {**record, "proof": {**record["proof"], "confirm_key": "kept"}} if record.get("proof") else record
-    click.echo(json.dumps(shown, indent=2, ensure_ascii=True))
+    wiring.say(json.dumps(shown, indent=2, ensure_ascii=True))
     return ExitCode.OK
 
 
@@ -92,7 +92,7 @@ def restore_cases(config: Path | None, /, case_ids: tuple[str, ...], **options: 
         settings = wiring.settings(config)
         stack.enter_context(wiring.lock(settings))
         vault = wiring.vault(settings, "quarantine restore")
-        vault.recover()
+        plans.recover_vault(vault, reporter)
         told = wiring.outbox(settings, stack)
         to, identity = options["to"], options["identity"]
         wish = Wish(
@@ -108,7 +108,7 @@ def restore_cases(config: Path | None, /, case_ids: tuple[str, ...], **options: 
         if not options["yes"]:
             return _propose(found, reporter.tell)
         done = retract(vault, told, found, wish, reporter)
-        click.echo(f"{done.restored} restored, {done.dismissed} dismissed, {done.failed} not restored", err=True)
+        wiring.say(f"{done.restored} restored, {done.dismissed} dismissed, {done.failed} not restored", err=True)
         return ExitCode.ACTION_FAILED if done.failed else ExitCode.OK
 
 
@@ -124,5 +124,5 @@ def _propose(cases: list[Case], tell: object) -> int:
     assert callable(tell)  # noqa: S101 - for the type checker
     for case in cases:
         tell(events.case(case))
-    click.echo(f"{len(cases)} cases would be undone; --yes does it", err=True)
+    wiring.say(f"{len(cases)} cases would be undone; --yes does it", err=True)
     return ExitCode.FINDINGS if cases else ExitCode.OK

@@ -38,7 +38,7 @@ def _cases(config: Path | None, what: str) -> Iterator[tuple[Vault, Callable[[Ca
         settings = wiring.settings(config)
         stack.enter_context(wiring.lock(settings))
         vault = wiring.vault(settings, f"quarantine {what}")
-        vault.recover()
+        plans.recover_vault(vault, reporter)
         yield vault, lambda case: reporter.tell(events.case(case))
 
 
@@ -67,7 +67,7 @@ def release_held(config: Path | None, /, case_ids: tuple[str, ...], **options: o
         if not options["yes"]:
             for case in found:
                 reporter.tell(events.case(case))
-            click.echo(f"{len(found)} cases wait and would be taken; --yes does it", err=True)
+            wiring.say(f"{len(found)} cases wait and would be taken; --yes does it", err=True)
             return ExitCode.FINDINGS if found else ExitCode.OK
         act = ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, Stop(stack), plan.tenant_of)
         release(act, vault, plan.sieve, found, tally)
@@ -142,9 +142,9 @@ def purge(config: Path | None, case_ids: tuple[str, ...], *, due: bool, yes: boo
                 continue
             purged = vault.purge(case.id, by=wiring.user(), reason=reason)
             tell(purged.record.case())
-            click.echo(f"certificate: {purged.certificate}", err=True)
+            wiring.say(f"certificate: {purged.certificate}", err=True)
         if not yes:
-            click.echo(f"the evidence of {len(found)} cases would be purged; --yes does it", err=True)
+            wiring.say(f"the evidence of {len(found)} cases would be purged; --yes does it", err=True)
     return ExitCode.OK
 
 
@@ -159,5 +159,5 @@ def export(config: Path | None, case_id: str, to: Path, recipients: tuple[str, .
     request = Request(to.absolute(), Recipients(recipients) if recipients else None, plain)
     with _cases(config, "export") as (vault, _):
         for path in vault.export(case_id, request):
-            click.echo(path.name)
+            wiring.say(path.name)
     return ExitCode.OK

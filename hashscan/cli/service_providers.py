@@ -67,7 +67,8 @@ def agents_(data: Path, name: str) -> int:
         origin = f"added by {one.added_by}" if one.added_by is not None else f"code {one.code}" if one.code else "files"
         used = "never used" if one.used_day is None else f"last used {_day(one.used_day * 86_400)}"
         state = "" if one.revoked is None else f", revoked {_day(one.revoked)}"
-        click.echo(f"{one.id}  {one.label}  made {_day(one.created)}, {origin}, {used}{state}")
+        log = "" if one.log is None else f", log {one.log[0]} lines, head {one.log[1][:16]}"
+        click.echo(f"{one.id}  {one.label}  made {_day(one.created)}, {origin}, {used}{state}{log}")
     for one in found.codes:
         failed = f", {one.failures} wrong proofs" if one.failures else ""
         click.echo(f"code {one.id}  made {_day(one.created)}, until {_day(one.expires)}{failed}")

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from hashscan.central.client import HttpFetcher, HttpService, Link
 from hashscan.central.enrolling import HttpKeys
 from hashscan.central.outbox import Outbox, UntoldOutbox
@@ -250,6 +252,14 @@ def actor(command: str) -> str:
     """Who does this, for records and the log: the command, the user it runs as, and who became that user by sudo."""
     before = os.environ.get("SUDO_USER", "")
     return f"{command} ({user()}{f', sudo by {before}' if before else ''})"
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """One line for people, on stdout or stderr. Raises `IncompleteError` where the screen is gone: what was done is done."""
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        raise IncompleteError(f"the screen cannot be written: {error.strerror}", hint="check where the output goes") from error
 
 
 def user() -> str:

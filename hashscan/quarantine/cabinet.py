@@ -155,9 +155,9 @@ class Cabinet:
             return [*checking.check_records(self._store), *checking.check_proofs(self._store)]
 
     def check_certificates(self) -> list[Flaw]:
-        """Certificates of purging that are missing, or not the ones that the log was told of."""
+        """Certificates of purging, and torn lines of the log, that are missing or not what the log was told of."""
         with self._failures():
-            return list(checking.check_certificates(self._store))
+            return [*checking.check_certificates(self._store), *checking.check_torn(self._store)]
 
     def _listed(self, case_id: str) -> Case:
         try:

@@ -1,7 +1,7 @@
 """Does every state file of the vault hold? Each is bound to something else: nothing is believed because it can be parsed.
 
 A record has a checksum and its exact bytes, evidence the digests in its record, a proof its own name, a certificate the line
-`log.What.CERTIFIED`, which is in the log before anything is purged. The log itself is `log.check`.
+`log.What.CERTIFIED`, which is in the log before anything is purged, a torn line the one that says so. The log itself is `log.check`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hashscan.quarantine.copying import content_holds
 from hashscan.quarantine.keeping import CERTIFICATES
 from hashscan.quarantine.log import What
 from hashscan.quarantine.record import Form, Record
-from hashscan.quarantine.store import CaseStore
+from hashscan.quarantine.store import LOG, CaseStore
 from hashscan.strict_json import StrictJsonError
 
 _MAX_CERTIFICATE_BYTES = 64 << 10
@@ -79,6 +79,20 @@ def check_certificates(store: CaseStore) -> Iterator[Flaw]:
         yield Flaw(f"{CERTIFICATES}/{name}", "no case was purged with it")
 
 
+def check_torn(store: CaseStore) -> Iterator[Flaw]:
+    """What crashes left of unfinished lines is as it was set aside. Raises OSError."""
+    for line in _lines(store):
+        if line.what == What.TORN:
+            name = f"{LOG}.torn-{line.n}"
+            try:
+                data = _read(store, "", name, log.MAX_LINE_BYTES)
+            except FileNotFoundError:
+                yield Flaw(name, "missing")
+                continue
+            if not line.detail.startswith(blake3(data).hexdigest()):
+                yield Flaw(name, f"it is not what line {line.n} of the log says")
+
+
 def _compare(store: CaseStore, record: Record, said: str) -> str:
     try:
         data = _read(store, CERTIFICATES, f"{record.id}.json", _MAX_CERTIFICATE_BYTES)
@@ -91,13 +105,13 @@ def _compare(store: CaseStore, record: Record, said: str) -> str:
 
 def _certified(store: CaseStore) -> dict[str, str]:
     """BLAKE3 of the last certificate of each case, as the log says."""
-    said = {}
+    return {line.case: line.detail for line in _lines(store) if line.what == What.CERTIFIED}
+
+
+def _lines(store: CaseStore) -> Iterator[log.Line]:
     for raw in log.raw_lines(store.log.path):
         with suppress(StrictJsonError):  # `log.check` names a line that does not hold
-            line = log.read_line(raw.rstrip(b"\n"))
-            if line.what == What.CERTIFIED:
-                said[line.case] = line.detail
-    return said
+            yield log.read_line(raw.rstrip(b"\n"))
 
 
 def _names(store: CaseStore, folder: str) -> list[str]:

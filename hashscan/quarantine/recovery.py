@@ -126,7 +126,9 @@ def _close_log(store: CaseStore, waiting: set[str]) -> None:
             store.log.append(What.RECOVERED, case_id, f"interrupted before its last line; the case is {state}")
         for line in store.log.said_first():
             if not _followed(store, line):
-                store.log.append(What.RECOVERED, line.case, f"interrupted: {line.what} was announced in line {line.n} and not done")
+                store.log.append(
+                    What.RECOVERED, line.case, f"interrupted: {line.what} was announced in line {line.n} and not done"
+                )
     except OSError as error:
         raise QuarantineError(f"the log of the vault {store.root} failed: {error}") from error
 

@@ -22,7 +22,10 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class AgentKey:
-    """One API key: ``used_day`` counts days since 1970, ``added_by`` is another key, ``code`` an id or empty."""
+    """One API key: ``used_day`` counts days since 1970, ``added_by`` is another key, ``code`` an id or empty.
+
+    ``log`` is the head of the agent's log (lines and hash) as it last told it: what its own `audit verify` must agree with.
+    """
 
     id: int
     label: str
@@ -31,6 +34,7 @@ class AgentKey:
     revoked: float | None
     added_by: int | None
     code: str
+    log: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,13 @@ def agents(store: Store, name: str) -> tuple[AgentKey, ...]:
             .order_by(ApiKey.id)
         )
         return tuple(
-            AgentKey(row.id, row.label, row.created, row.used_day, row.revoked, row.added_by, code or "")
+            AgentKey(row.id, row.label, row.created, row.used_day, row.revoked, row.added_by, code or "", _log(row))
             for row, code in session.execute(query)
         )
+
+
+def _log(row: ApiKey) -> tuple[int, str] | None:
+    return None if row.log_lines is None or row.log_hash is None else (row.log_lines, row.log_hash)
 
 
 def codes(store: Store, name: str, *, now: float | None = None) -> tuple[OpenCode, ...]:

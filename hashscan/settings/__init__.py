@@ -226,19 +226,23 @@ def read_secret(path: Path, *, lines: bool = False) -> str:
     """
     most = MAX_SECRET_LINES_BYTES if lines else MAX_SECRET_BYTES
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for a writer for ever
+        data = _read_private(path, most + 1)
     except OSError as error:
         raise UsageError(f"cannot read the secret file {path}: {error.strerror}", hint="it comes with the enrolment") from None
+    text = data.decode("ascii", "replace").strip()
+    if not re.fullmatch("[ -~\n]+" if lines else "[!-~]+", text) or len(data) > most:
+        raise UsageError(f"the secret file {path} does not hold a key")
+    return text
+
+
+def _read_private(path: Path, most: int) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for a writer for ever
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_uid not in {os.geteuid(), 0}:
             raise UsageError(f"the secret file {path} must be a file of yours or root's")
         if status.st_mode & 0o077:
             raise UsageError(f"the secret file {path} can be read by others", hint=f"chmod 600 {path}")
-        data = os.read(fd, most + 1)
+        return os.read(fd, most)
     finally:
         os.close(fd)
-    text = data.decode("ascii", "replace").strip()
-    if not re.fullmatch("[ -~\n]+" if lines else "[!-~]+", text) or len(data) > most:
-        raise UsageError(f"the secret file {path} does not hold a key")
-    return text

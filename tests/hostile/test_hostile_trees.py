@@ -8,6 +8,7 @@ people looked at), and so does a usual script by `os.walk`: the control, which m
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,13 +28,17 @@ from tests.support.plots import Plot, judge, planted
 
 @dataclass(frozen=True)
 class Fixture:
-    """``naive`` is whether `os.walk` gets it right; None where that is a matter of luck. The builder's docstring is the truth."""
+    """``naive`` is whether `os.walk` gets it right; None where that is a matter of luck. The builder's docstring is the truth.
+
+    ``in_memory``: so many names that a disk with other work takes a minute to make and remove them. `test_trees` has some on disk.
+    """
 
     name: str
     build: Callable[[Plot], None]
     needs: tuple[str, ...] = ()
     naive: bool | None = None
     own_mounts: bool = False
+    in_memory: bool = False
 
 
 NODES, FLAGS, MOUNTS, FUSE = "device-nodes", "inode-flags", "own-mounts", "fuse"
@@ -43,21 +48,22 @@ def _mounted(name: str, build: Callable[[Plot], None], *more: str, naive: bool |
     return Fixture(name, build, (MOUNTS, *more), naive, own_mounts=True)
 
 
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 TABLE = (
     *(Fixture(f"name: {kind}", partial(names.kind, chosen)) for kind, chosen in names.NAMES.items()),
     Fixture("name: every byte", names.every_byte),
     Fixture("names as roots", names.as_roots),
-    Fixture("10,000 levels with siblings", shapes.levels),
-    Fixture("10,000 levels", shapes.bare_levels),
+    Fixture("10,000 levels with siblings", shapes.levels, in_memory=True),
+    Fixture("10,000 levels", shapes.bare_levels, in_memory=True),
     Fixture("path of 60 kB", shapes.long_path),
     Fixture("paths around PATH_MAX", shapes.at_path_max),
-    Fixture("many names in one directory", shapes.many_names),
-    Fixture("many folders in one directory", shapes.many_folders),
-    Fixture("many links and FIFOs", shapes.many_links),
-    Fixture("wide and deep", shapes.wide_and_deep),
+    Fixture("many names in one directory", shapes.many_names, in_memory=True),
+    Fixture("many folders in one directory", shapes.many_folders, in_memory=True),
+    Fixture("many links and FIFOs", shapes.many_links, in_memory=True),
+    Fixture("wide and deep", shapes.wide_and_deep, in_memory=True),
     Fixture("empty tree", shapes.empty),
     Fixture("empty folders", shapes.empty_folders),
-    Fixture("hard links", shapes.hard_links),
+    Fixture("hard links", shapes.hard_links, in_memory=True),
     Fixture("link loops", shapes.link_loops),
     Fixture("links out of the tree", shapes.links_out),
     Fixture("dangling links", shapes.dangling_links),
@@ -142,7 +148,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def hold_against_the_truth(fixture: Fixture, book: Path) -> None:
     row: dict[str, object] = {"name": fixture.name}
-    with planted(fixture.build) as plot:
+    with planted(fixture.build, MEMORY if fixture.in_memory else None) as plot:
         once = plot.act or plot.act_reading or plot.then  # what happens once, at a moment that only this process can choose
         if not plot.lonely and not plot.nobody:
             judge(plot, in_process(plot))

@@ -25,6 +25,7 @@ from tests.support.power_scenes import (
     explore_killed,
     lost_by_naive,
 )
+from tests.support.power_sync import explore_sync
 
 pytestmark = [pytest.mark.slow, pytest.mark.optional("strace")]
 KILLED = ("take", "take, other filesystem", "take, sealed", "hold", "release", "restore", "purge", "legal hold")
@@ -75,6 +76,17 @@ def test_killed_and_then_the_power_goes_in_the_next_take(capsys: pytest.CaptureF
 
 def test_the_power_goes_again_in_recovery(capsys: pytest.CaptureFixture[str]) -> None:
     reported(capsys, "again, ", KILLED, lambda play: explore_again(play, searching(1), attempts(2)))
+
+
+def test_power_loss_in_a_sync(capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> None:
+        found = explore_sync(Search(most=attempts(1), states=attempts(400)))
+        with capsys.disabled():
+            print(f"\n  sync: {found.calls} calls, {found.fsyncs} fsyncs, {len(found.states)} states, {len(found.bad)} bad")
+        assert found.bad == []
+        assert explore_sync(Search(skip=lambda _: True)).bad, "without its fsyncs nothing was noticed"
+
+    with_own_mounts(body)
 
 
 @pytest.mark.parametrize("play", [NAIVE, CAREFUL], ids=lambda play: play.name)

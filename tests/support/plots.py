@@ -178,9 +178,9 @@ def write(path: bytes, data: bytes) -> None:
 
 
 @contextmanager
-def planted(build: Callable[[Plot], None]) -> Iterator[Plot]:
-    """Build a plot, check its truth by find(1) where find sees the same, and clear it away."""
-    home = os.fsencode(tempfile.mkdtemp(prefix="hashscan-test-"))
+def planted(build: Callable[[Plot], None], folder: str | None = None) -> Iterator[Plot]:
+    """Build a plot in ``folder``, check its truth by find(1) where find sees the same, and clear it away."""
+    home = os.fsencode(tempfile.mkdtemp(prefix="hashscan-test-", dir=folder))
     os.chmod(home, 0o755)
     plot = Plot(home)
     try:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from hashscan.errors import HashscanError
 from hashscan.model import Action, Case, CaseState
@@ -27,7 +28,6 @@ from tests.support.powerloss import Disk, Stage, State, differences, key_of
 from tests.support.recording import Call, mark, record
 
 NOW = 1_800_000_000.0
-PUBLIC = "age1e3rmtlg78q2uuntmhsysshvft5szqsaphgqqnutmkdx7nxjaacgse9pkfh"
 _BYSTANDER = b"somebody else's"
 _FINAL = {CaseState.DONE, CaseState.RESTORED, CaseState.DROPPED, CaseState.HELD, CaseState.RELEASED, CaseState.DISMISSED}
 _HAVE = {CaseState.DONE, CaseState.RESTORED}
@@ -268,10 +268,16 @@ def nothing_wrong(_: Yard, __: tuple[str, ...]) -> Iterator[str]:
 
 
 @contextmanager
-def _built(play: Play) -> Iterator[tuple[Yard, Stage]]:
+def _folder() -> Iterator[Path]:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory, prefix="power-") as folder:
-        yard = play.yard(Path(folder) / "host")
+        yield Path(folder)
+
+
+@contextmanager
+def _built(play: Play) -> Iterator[tuple[Yard, Stage]]:
+    with _folder() as folder:
+        yard = play.yard(folder / "host")
         stage = Stage(yard.volumes)
         try:
             yard.build(stage)
@@ -329,13 +335,33 @@ def explore(play: Play, search: Search, judge: Judge | None = None) -> Found:
     """The power goes during a play."""
     found = Found()
     with _built(play) as (yard, stage):
-        disk = Disk(yard.volumes, split=yard.split)
-        calls = _recorded(play.body, yard)
-        real = Disk(yard.volumes).settled()
-        Explorer(yard, stage, search, found, judge or found_wrong).run(disk, calls)
-        if len(found.bad) < search.stop and found.calls == len(calls):
-            assert not differences(disk.settled(), real), differences(disk.settled(), real)[:5]
+        _explore(yard, stage, play.body, (search, found, judge or found_wrong))
     return found
+
+
+def explore_any(make: Callable[[Path], Any], body: Callable[[Any], None], search: Search, judge: Callable[..., Any]) -> Found:
+    """The power goes during other work than that of the vault: ``make`` gives something with ``build``, ``volumes``, ``split``."""
+    found = Found()
+    with _folder() as folder:
+        yard = make(folder / "host")
+        stage = Stage(yard.volumes)
+        try:
+            yard.build(stage)
+            _explore(yard, stage, body, (search, found, judge))
+        finally:
+            stage.clear()
+    return found
+
+
+def _explore(yard: Any, stage: Stage, body: Callable[[Any], None], how: tuple[Search, Found, Callable[..., Any]]) -> None:
+    search, found, judge = how
+    disk = Disk(yard.volumes, split=yard.split)
+    calls = _recorded(body, yard)
+    real = Disk(yard.volumes).settled()
+    explorer = Explorer(yard, stage, search, found, judge)
+    explorer.run(disk, calls)
+    if not explorer.enough:
+        assert not differences(disk.settled(), real), differences(disk.settled(), real)[:5]
 
 
 def explore_killed(play: Play, search: Search, *, every: int = 1, then: Callable[[Yard], None] = Yard.recover) -> Found:
@@ -382,7 +408,7 @@ def explore_again(play: Play, search: Search, number: int) -> Found:
     return found
 
 
-def _recorded(body: Callable[[Yard], None], yard: Yard) -> list[Call]:
+def _recorded(body: Callable[[Any], None], yard: Any) -> list[Call]:
     calls, ended = record(lambda: body(yard))
     assert ended == 0, ended
     return calls

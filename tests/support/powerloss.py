@@ -80,12 +80,13 @@ class Change:
 
 @dataclass(eq=False)
 class Node:
-    """A file or directory. ``durable`` is what a crash cannot take, ``pending`` what it can."""
+    """A file, directory or (with ``link``) symbolic link. ``durable`` is what a crash cannot take, ``pending`` what it can."""
 
     volume: Path
     number: int
     mode: int = 0o700
     directory: bool = False
+    link: bytes = b""
     durable: Image = field(default_factory=Image)
     pending: list[Change] = field(default_factory=list)
 
@@ -201,7 +202,9 @@ class Disk:
             if number not in nodes:
                 status = os.lstat(path)  # of what covers it, for a mount point: a directory all the same
                 one = nodes[number] = Node(volume, number, stat.S_IMODE(status.st_mode), stat.S_ISDIR(status.st_mode))
-                if not one.directory:
+                if stat.S_ISLNK(status.st_mode):
+                    one.link = os.readlink(os.fsencode(path))
+                elif not one.directory:
                     one.durable = _image(path, status)
             return nodes[number]
 
@@ -268,7 +271,7 @@ class Disk:
     def _new(self, folder: Node, mode: int, *, directory: bool = False) -> Node:
         number = self.next[folder.volume]
         self.next[folder.volume] += 1
-        return Node(folder.volume, number, mode, directory, Image(mode=mode))
+        return Node(folder.volume, number, mode, directory, durable=Image(mode=mode))
 
     def _opened(self, start: Node | None, path: bytes, flags: str, mode: int, fd: int) -> bool:
         self._open.pop(fd, None)
@@ -377,6 +380,13 @@ class Disk:
     def _do_fchmod(self, call: Call) -> bool:
         return self._changed(call.args[0], Change(fields=(("mode", call.number(1)),)))
 
+    def _do_chmod(self, call: Call) -> bool:
+        node = self._resolve(None, call.text(0))[2]
+        if node is None or node.directory:  # the mode of a directory is not followed
+            return False
+        node.pending.append(Change(fields=(("mode", call.number(1)),)))
+        return True
+
     def _do_fchown(self, call: Call) -> bool:
         return self._changed(call.args[0], Change(fields=(("owner", (int(call.args[1]), int(call.args[2]))),)))
 
@@ -450,6 +460,14 @@ class Disk:
             node = self._resolve(self._at(call.args[0]), path)[2]
         parent, name, _ = self._resolve(self._at(call.args[2]), call.text(3))
         return parent is not None and self._named(((parent, name), node))
+
+    def _do_symlink(self, call: Call) -> bool:
+        parent, name, _ = self._resolve(None, call.text(1))
+        if parent is None:
+            return False
+        node = self._new(parent, 0o777)
+        node.link = call.text(0)
+        return self._named(((parent, name), node))
 
     # -- what a crash may leave --------------------------------------------------------------------------------------
 
@@ -550,7 +568,7 @@ def _reachable(entries: Mapping[Entry, Node], roots: Iterable[Node]) -> list[Nod
 def key_of(state: State) -> bytes:
     """The same for states that no program can tell apart."""
     rows = [
-        (str(folder.volume), folder.number, name, node.number, b"" if node.directory else state.images[node].key())
+        (str(folder.volume), folder.number, name, node.number, node.link or b"" if node.directory or node.link else state.images[node].key())
         for (folder, name), node in state.entries.items()
     ]
     return blake3(repr(sorted(rows)).encode()).digest(16)
@@ -605,6 +623,8 @@ class Stage:
             path = beside[node] = os.fsencode(volume) + b"/.made-%d" % number
             if node.directory:
                 os.mkdir(path, node.mode)
+            elif node.link:
+                os.symlink(node.link, path)
             else:
                 _write(path, state.images[node])
             if (real := os.lstat(path).st_ino) != number:
@@ -661,4 +681,4 @@ def _row(entry: Entry, node: Node) -> tuple[str, int, bytes, int]:
 
 def _bytes(state: State, node: Node) -> object:
     image = state.images[node]
-    return "directory" if node.directory else (image.data, image.mode, image.owner, image.xattrs)
+    return "directory" if node.directory else node.link or (image.data, image.mode, image.owner, image.xattrs)

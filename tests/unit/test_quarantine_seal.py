@@ -137,3 +137,20 @@ def test_what_cannot_be_sealed_is_said() -> None:
     recipients._parsed.clear()
     with pytest.raises(QuarantineError, match="cannot be sealed"):
         recipients.seal(iter([b"x"]), lambda _: None)
+
+
+@pytest.mark.parametrize("size", [0, 5_000, 65_536, 200_000])
+def test_a_write_that_fails_at_any_time_is_never_forgotten(size: int) -> None:
+    """The library forgets a failure at its end: a sealed copy would have a hole, and the file would be taken for it."""
+    recipients = Recipients([str(pyrage.x25519.Identity.generate().to_public())])
+    written: list[bytes] = []
+    recipients.seal(iter([bytes(size)]), written.append)
+    for moment in range(len(written)):
+        left = iter(range(moment))
+
+        def write(_: bytes, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise OSError(errno.ENOSPC, "full")
+
+        with pytest.raises(OSError, match="full"):
+            recipients.seal(iter([bytes(size)]), write)

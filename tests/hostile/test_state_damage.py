@@ -1,0 +1,155 @@
+"""Damage to state files: every flipped byte and every truncation is noticed, and nothing is accepted as something else.
+
+The control takes the binding away (a checksum made again, a name made again) and shows that it was the binding that noticed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashscan.errors import HashscanError
+from hashscan.jobs.audit_log import audit_log
+from hashscan.quarantine import record_codec as records
+from hashscan.quarantine.limits import Limits
+from hashscan.quarantine.seal import Recipients
+from hashscan.quarantine.vault import Grounds, Manner, Vault
+from tests.support.budget import attempts
+from tests.support.findings import make_finding
+
+pytestmark = pytest.mark.slow
+
+
+def vault_at(tmp_path: Path, *, sealed: bool = False, limits: Limits = Limits()) -> Vault:
+    import pyrage  # noqa: PLC0415 - an extra
+
+    recipients = Recipients([str(pyrage.x25519.Identity.generate().to_public())]) if sealed else None
+    manner = Manner("damage", Grounds("acme", b'{"signed": "lists"}', lambda _: bytes(32)), recipients)
+    return Vault(tmp_path / "vault", limits, lambda: 1e9, manner=manner)
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """Cases that are done (one plain, one sealed, one under a hold), restored, purged, waiting and dismissed; a torn line."""
+    tree = tmp_path / "srv"
+    tree.mkdir()
+
+    def take(name: str, vault: Vault) -> str:
+        (tree / name).write_bytes(name.encode() * 40)
+        return vault.handle(make_finding(tree / name, tree)).case_id
+
+    plain = vault_at(tmp_path)
+    plain.hold(take("held-by-law", plain), by="police", reason="2026-17")
+    plain.restore(take("restored", plain))
+    plain.purge(take("purged", plain), by="root", reason="the time is over")
+    take("sealed", vault_at(tmp_path, sealed=True))
+    waiting = vault_at(tmp_path, limits=Limits(per_run=0))
+    waiting.dismiss(take("dismissed", waiting), "no")
+    take("waiting", waiting)
+    with (tmp_path / "vault/log").open("ab") as stream:
+        stream.write(b'{"actor":"hashsc')
+    take("plain", vault_at(tmp_path))
+    return vault_at(tmp_path)
+
+
+def files_of(tmp_path: Path) -> list[Path]:
+    """Every file of the vault."""
+    return sorted(path for path in (tmp_path / "vault").rglob("*") if path.is_file())
+
+
+def kind_of(path: Path) -> str:
+    """The row of the table in docs/formats.md that a file belongs to."""
+    return path.name.split("-")[0] if path.parent.name == "vault" or "cases" in path.parts else path.parent.name
+
+
+def damaged(data: bytes, number: int, rng: random.Random) -> Iterator[bytes]:
+    """Flipped bits and truncations: all of them where ``number`` reaches, else an even sample of each."""
+    flips = range(len(data) * 8)
+    for bit in flips if number >= len(flips) else rng.sample(flips, number):
+        yield data[: bit // 8] + bytes([data[bit // 8] ^ 1 << bit % 8]) + data[bit // 8 + 1 :]
+    ends = range(len(data))
+    for end in ends if number >= len(data) else {0, len(data) - 1, *rng.sample(ends, number // 2)}:
+        yield data[:end]
+
+
+def test_every_damage_to_the_vault_is_noticed(vault: Vault, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By `audit verify`, whatever it is; and no record is read as another one."""
+    head = vault.log_head()
+    assert audit_log(vault, head).holds
+    rng, counts = random.Random(3), Counter[str]()
+    began = time.monotonic()
+    for path in files_of(tmp_path):
+        data = path.read_bytes()
+        document = vault.record(path.parent.name) if path.name == "record.json" else None
+        for wrong in damaged(data, attempts(40), rng):
+            path.write_bytes(wrong)
+            found = audit_log(vault, head)
+            assert not found.holds, (path.name, wrong)
+            counts[kind_of(path)] += 1
+            if document is not None:
+                try:
+                    assert vault.record(path.parent.name) == document
+                except HashscanError as error:
+                    assert path.parent.name in str(error)
+        path.write_bytes(data)
+    assert audit_log(vault, head).holds
+    with capsys.disabled():
+        print(f"\n  {counts.total()} damages {dict(counts)}, all noticed, {time.monotonic() - began:.0f} s")
+    assert set(counts) == {"record.json", "content", "proofs", "certificates", "log", "log.torn"}
+
+
+def test_a_file_that_is_gone_is_noticed(vault: Vault, tmp_path: Path) -> None:
+    head = vault.log_head()
+    for path in files_of(tmp_path):
+        data = path.read_bytes()
+        path.unlink()
+        assert not audit_log(vault, head).holds, path
+        path.write_bytes(data)
+    assert audit_log(vault, head).holds
+
+
+def test_damaged_evidence_never_comes_back(vault: Vault, tmp_path: Path) -> None:
+    case = next(one for one in vault.cases() if one.place.path == b"plain")
+    content = tmp_path / "vault/cases" / case.id / "content"
+    data = content.read_bytes()
+    for wrong in damaged(data, attempts(30), random.Random(5)):
+        content.write_bytes(wrong)
+        with pytest.raises(HashscanError, match="its evidence does not have the digests"):
+            vault.restore(case.id)
+        assert not (tmp_path / "srv/plain").exists()
+    content.write_bytes(data)
+    vault.restore(case.id)
+    assert (tmp_path / "srv/plain").read_bytes() == b"plain" * 40
+
+
+def test_nothing_is_done_over_a_log_that_does_not_hold(vault: Vault, tmp_path: Path) -> None:
+    """Its last line is checked before each act: a damaged one stops everything, but for what a crash leaves."""
+    log = tmp_path / "vault/log"
+    data = log.read_bytes()
+    start = data.rstrip(b"\n").rfind(b"\n") + 1
+    case = next(one for one in vault.cases() if one.place.path == b"plain")
+    stopped = 0
+    for at in range(start, len(data) - 1):
+        wrong = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        log.write_bytes(wrong)
+        if b"\n" in wrong[start:-1]:
+            continue  # it looks like two lines; the check of the chain tells
+        with pytest.raises(HashscanError, match="log"):
+            vault.shown(case.id, "a look")
+        stopped += 1
+    assert stopped > 100
+
+
+def test_the_binding_is_what_notices(vault: Vault, tmp_path: Path) -> None:
+    """The control: whoever makes the checksum of a record again is believed by it, and caught by the file it speaks of."""
+    case = next(one for one in vault.cases() if one.place.path == b"plain")
+    path = tmp_path / "vault/cases" / case.id / "record.json"
+    record = records.decode(path.read_bytes())
+    path.write_bytes(records.encode(record.moved_to(record.state, 1.0, "said by nobody")))
+    assert audit_log(vault, vault.log_head()).holds
+    assert vault.case(case.id).reason == "said by nobody"
