@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from hashscan.flow.worker import live
+from hashscan.flow.worker import let_go, live
 
 _PATIENCE = 1.0  # seconds that a child is waited for at its end; one that the kernel does not let go is left to it
 _READ = 1 << 16
@@ -53,6 +53,7 @@ def _answered(begin: int, count: int, look: Callable[[int], object], seconds: fl
 
 
 def _look(numbers: range, look: Callable[[int], object], told: int) -> None:
+    let_go(told)
     for number in numbers:
         look(number)
         os.write(told, b".")

@@ -84,7 +84,7 @@ def live(parent: int, body: Callable[[], None]) -> None:
 
 def serve(start: Start[Item, Result_co], orders: int, results: int, hungry: mmap.mmap, slot: int) -> None:
     """Take stacks, work them off, commit; until the parent closes the pipe."""
-    _let_go(orders, results)
+    let_go(orders, results)
     sender = Sender(results)
     try:
         worker = start(sender.alive)
@@ -109,7 +109,7 @@ def serve(start: Start[Item, Result_co], orders: int, results: int, hungry: mmap
         sender.send(traceback.format_exc())
 
 
-def _let_go(*mine: int) -> None:
+def let_go(*mine: int) -> None:
     """Of stdin and stdout: one of us that hangs in the kernel must not keep the reader of a pipe waiting for its end."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for fd in {0, 1} - {*mine, null}:

@@ -71,7 +71,9 @@ def test_killed_and_then_the_power_goes_in_recovery(capsys: pytest.CaptureFixtur
 def test_killed_and_then_the_power_goes_in_the_next_take(capsys: pytest.CaptureFixture[str]) -> None:
     every = max(1, 40 // attempts(1))
     names = ("take", "take, other filesystem", "take, sealed")
-    reported(capsys, "killed before taking, ", names, lambda play: explore_killed(play, searching(1), every=every, then=Yard.take))
+    reported(
+        capsys, "killed before taking, ", names, lambda play: explore_killed(play, searching(1), every=every, then=Yard.take)
+    )
 
 
 def test_the_power_goes_again_in_recovery(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,11 +82,11 @@ def test_the_power_goes_again_in_recovery(capsys: pytest.CaptureFixture[str]) ->
 
 def test_power_loss_in_a_sync(capsys: pytest.CaptureFixture[str]) -> None:
     def body() -> None:
-        found = explore_sync(Search(most=attempts(1), states=attempts(400)))
+        found = explore_sync(Search(most=attempts(1), share=min(1.0, attempts(100) / 1000)))
         with capsys.disabled():
             print(f"\n  sync: {found.calls} calls, {found.fsyncs} fsyncs, {len(found.states)} states, {len(found.bad)} bad")
         assert found.bad == []
-        assert explore_sync(Search(skip=lambda _: True)).bad, "without its fsyncs nothing was noticed"
+        assert explore_sync(Search(skip=lambda _: True, share=0.01)).bad, "without its fsyncs nothing was noticed"
 
     with_own_mounts(body)
 
@@ -111,12 +113,14 @@ def test_which_fsyncs_of_a_take_are_needed(capsys: pytest.CaptureFixture[str]) -
     stride = max(1, 6 // attempts(1))
 
     def body() -> None:
-        total = explore(ACTS["take, large"], Search(most=1, states=1000)).fsyncs
+        total = explore(ACTS["take, large"], Search(most=1, share=0)).fsyncs
         for number in range(1, total + 1, stride):
             found = explore(ACTS["take, large"], Search(most=2, skip=lambda one, number=number: one == number))  # type: ignore[misc]
             noticed.extend([number] if found.bad else [])
         with capsys.disabled():
-            print(f"\n  of the fsyncs of a take (each {stride}. of {total}), {len(noticed)} are noticed when they alone are left out: {noticed}")
+            print(
+                f"\n  of the fsyncs of a take (each {stride}. of {total}), {len(noticed)} are noticed when they alone are left out: {noticed}"
+            )
         assert noticed
 
     with_own_mounts(body)

@@ -46,6 +46,7 @@ NAMES: dict[str, tuple[bytes, ...]] = {
 
 def kind(names: tuple[bytes, ...], plot: Plot) -> None:
     """Each name as a file that is found, a folder in which one is found, one that is named as too large, and a link."""
+    plot.preloaded = True
     plot.folder(b"folders", b"large", b"links")
     for name in names:
         plot.listed(name)

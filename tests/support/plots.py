@@ -34,7 +34,7 @@ class Plot:
     ``loose`` are names that change while they are scanned: each may be found, hashed, be counted as vanished or changed, or not
     be met at all. ``meanwhile``: run in children as long as a scan runs. ``act``: done once, when the first listed file is found;
     ``act_reading``: done once, when the first full buffer of a longer file was read; ``then``: done between two scans that share
-    a digest cache. ``nobody``: the scan runs without root's rights. ``lonely``: only ever scanned by a process of its own. ``refused``: the exit code of
+    a digest cache. ``nobody``: the scan runs without root's rights. ``lonely``: only ever scanned by a process of its own. ``preloaded``: by a process that has not started Python anew. ``refused``: the exit code of
     a scan that does not begin.
     """
 
@@ -58,6 +58,7 @@ class Plot:
     then: Callable[[], None] | None = None
     nobody: bool = False
     lonely: bool = False
+    preloaded: bool = False
     find_agrees: bool = True
     refused: int = 0
 

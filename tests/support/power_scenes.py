@@ -209,6 +209,8 @@ PLAYS = (
     Play("legal hold", _of(), Yard.take, _hold),
     Play("purge", _of(purging=True), Yard.take, _purge),
 )
+
+
 def _naive(yard: Yard, *, careful: bool) -> None:
     """The positive control: as many tools move a file. ``careful`` syncs the copy, and forgets the names."""
     (yard.top / "vault").mkdir()
@@ -250,13 +252,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Search:
-    """How far: ``most`` as in `Disk.states`, ``stop`` after that many problems, ``skip`` which fsyncs are forgotten."""
+    """How far: ``most`` as in `Disk.states`, ``stop`` after that many problems, ``skip`` which fsyncs are forgotten.
+
+    ``share`` of the states is looked at, chosen by chance.
+    """
 
     most: int = 8
     seed: int = 1
     stop: int = 1
     skip: Callable[[int], bool] = lambda _: False
-    states: int = 10**9
+    share: float = 1.0
 
 
 Judge = Callable[[Yard, tuple[str, ...]], Iterator[str]]
@@ -298,7 +303,7 @@ class Explorer:
 
     @property
     def enough(self) -> bool:
-        return len(self._found.bad) >= self._search.stop or len(self._found.states) >= self._search.states
+        return len(self._found.bad) >= self._search.stop
 
     def run(self, disk: Disk, calls: Sequence[Call]) -> None:
         """Follow the calls of one more process to their end."""
@@ -313,7 +318,8 @@ class Explorer:
                 for state in disk.states(self._rng, most=self._search.most):
                     if self.enough:
                         return
-                    self._look_at(state)
+                    if self._search.share >= 1 or self._rng.random() < self._search.share:
+                        self._look_at(state)
 
     def _look_at(self, state: State) -> None:
         key = key_of(state)
@@ -559,7 +565,12 @@ def _promises(cases: list[Case], told: tuple[str, ...]) -> Iterator[str]:
         act, case_id = word.split()
         last[case_id] = act
     wanted = {"done": CaseState.DONE, "restored": CaseState.RESTORED, "purged": CaseState.PURGED, "held": CaseState.HELD}
-    wanted |= {"released": CaseState.RELEASED, "dismissed": CaseState.DISMISSED, "hold": CaseState.DONE, "unhold": CaseState.DONE}
+    wanted |= {
+        "released": CaseState.RELEASED,
+        "dismissed": CaseState.DISMISSED,
+        "hold": CaseState.DONE,
+        "unhold": CaseState.DONE,
+    }
     for case_id, act in last.items():
         # What is begun after a promise may be done already.
         later = {"done": _HAVE | {CaseState.PURGED}, "held": {CaseState.HELD, CaseState.RELEASED, CaseState.DISMISSED}}

@@ -568,7 +568,13 @@ def _reachable(entries: Mapping[Entry, Node], roots: Iterable[Node]) -> list[Nod
 def key_of(state: State) -> bytes:
     """The same for states that no program can tell apart."""
     rows = [
-        (str(folder.volume), folder.number, name, node.number, node.link or b"" if node.directory or node.link else state.images[node].key())
+        (
+            str(folder.volume),
+            folder.number,
+            name,
+            node.number,
+            node.link or b"" if node.directory or node.link else state.images[node].key(),
+        )
         for (folder, name), node in state.entries.items()
     ]
     return blake3(repr(sorted(rows)).encode()).digest(16)

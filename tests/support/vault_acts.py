@@ -302,6 +302,8 @@ class Judge:
             return
         if left := log.Log(path, lambda: 0.0, "").unfinished():
             self._say(f"the log has no end of {left}")
+        if flaws := [*self.scene.vault().check_records(), *self.scene.vault().check_certificates()]:
+            self._say(f"an audit of the vault finds {flaws}")
         said = [json.loads(line) for line in lines]
         for case in self._cases:
             about = {line["what"] for line in said if line["case"] == case.id}
