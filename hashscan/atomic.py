@@ -55,7 +55,7 @@ def make_private_directory(path: Path) -> None:
     while not here.exists():
         missing.append(here)
         here = here.parent
-    # A run that was killed may have made it and not come to make its name durable. Where we may not write, none of ours made it.
+    # A run that was killed may have made it and not come to make its name durable. Where we may not write, none of ours did.
     if os.access(here.parent, os.R_OK | os.W_OK):
         fsync_directory(here.parent)
     for one in reversed(missing):

@@ -68,6 +68,9 @@ class LogAudit:
 
 
 def audit_log(cabinet: Cabinet, acknowledged: LogHead | None) -> LogAudit:
-    """Check the log of the vault against itself and the last receipt, and every state file against it. Raises `QuarantineError` where it cannot be read."""
+    """Check the log of the vault against itself and the last receipt, and every state file against it.
+
+    Raises `QuarantineError` where it cannot be read.
+    """
     checked = cabinet.check_log((acknowledged,) if acknowledged else ())
     return LogAudit(checked, acknowledged, (*cabinet.check_records(), *cabinet.check_certificates()))

@@ -1,7 +1,8 @@
 """Does every state file of the vault hold? Each is bound to something else: nothing is believed because it can be parsed.
 
 A record has a checksum and its exact bytes, evidence the digests in its record, a proof its own name, a certificate the line
-`log.What.CERTIFIED`, which is in the log before anything is purged, a torn line the one that says so. The log itself is `log.check`.
+`log.What.CERTIFIED`, which is in the log before anything is purged, a torn line the one that says so. The log itself is
+`log.check`.
 """
 
 from __future__ import annotations

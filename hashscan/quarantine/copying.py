@@ -14,6 +14,7 @@ from dataclasses import replace
 from hashscan.errors import QuarantineError
 from hashscan.model import Algorithm, CaseState
 from hashscan.quarantine import evidence, opening
+from hashscan.quarantine.holding import absent
 from hashscan.quarantine.opening import UnmovedError
 from hashscan.quarantine.record import Form, Record, Stored
 from hashscan.quarantine.seal import Recipients
@@ -89,6 +90,7 @@ def content_holds(store: CaseStore, record: Record) -> bool:
     try:
         fd = os.open(store.path(record.id, CONTENT), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
+        absent(CONTENT, os.listdir(store.path(record.id)))
         return False
     with opening.closing(fd):
         if record.stored.form is Form.SEALED:

@@ -94,7 +94,7 @@ def absent(name: str, names: list[str]) -> Held:
     Raises OSError where the two contradict each other, as on a network filesystem that has lost its server.
     """
     if name in names:
-        raise OSError(errno.ESTALE, "the holding directory contradicts itself", name)
+        raise OSError(errno.ESTALE, "the directory contradicts itself", name)
     return Held.EMPTY
 
 

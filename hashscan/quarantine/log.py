@@ -281,7 +281,8 @@ class Log:
         os.ftruncate(fd, end)
         os.fsync(fd)
         self._step("after set torn line aside")
-        about = f"{blake3(rest).hexdigest()} {torn} bytes of an unfinished line were set aside"  # `checking` holds the file against it
+        # `checking` holds the file against this line.
+        about = f"{blake3(rest).hexdigest()} {torn} bytes of an unfinished line were set aside"
         return self._write(fd, head, What.TORN, ("", about))
 
     def _write(self, fd: int, head: LogHead, what: What, about: tuple[str, str]) -> LogHead:

@@ -145,8 +145,8 @@ class CaseStore:
     def sync(self, case_id: str) -> None:
         """Make the names in a case directory durable: a killed process may have left them only to the kernel.
 
-        Found by tests/hostile/test_power_loss.py: killed right after the rename of a commit, recovery saw COMMITTED, unlinked the
-        captured file, and the power went; on the disk the record still said COPIED, and the next recovery dropped the copy.
+        Found by tests/hostile/test_power_loss.py: killed right after the rename of a commit; recovery saw COMMITTED, unlinked
+        the captured file, and the power went; on the disk the record still said COPIED, and the next recovery dropped the copy.
         """
         with self.at("sync case"):
             atomic.fsync_directory(self.path(case_id))

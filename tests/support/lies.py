@@ -339,8 +339,9 @@ def _verdicts(editions: Editions) -> Iterator[Wire]:
 
 def _receipts(names: Callable[[list[str]], Sequence[str]] = lambda names: names, **how: Any) -> Play:
     def play(strike: Strike) -> None:
-        told = [one["id"] for one in json.loads(strike.request.body)["outcomes"]]
-        payload = strike.service.receipts(names(told), **how.get("changes", {}))
+        asked = json.loads(strike.request.body)
+        told = [one["id"] for one in asked["outcomes"]]
+        payload = strike.service.receipts(names(told), **{"log": asked.get("log"), **how.get("changes", {})})
         keys = how.get("keys", lambda service: service.publisher.keys.verdict)(strike.service)
         strike.reply(replace(strike.honest, body=strike.service.seal(payload, how.get("kind", envelopes.RECEIPTS), keys)))
 
@@ -361,6 +362,8 @@ def _all_receipts(editions: Editions) -> Iterator[Wire]:
         "sealed as a verdict": _receipts(kind=envelopes.VERDICT),
         "without a time": _receipts(changes={"issued": None}),
         "rows that are none": _receipts(changes={"receipts": "true"}),
+        "another head of the log": _receipts(changes={"log": {"lines": 1, "hash": "0" * 64}}),
+        "no head of the log": _receipts(changes={"log": None}),
     }
     for name, play in lies.items():
         yield Wire(f"receipts: {name}", frozenset({NONE, PENDING}), play)

@@ -204,6 +204,7 @@ def mounted_meanwhile(plot: Plot) -> None:
 
 
 def _slow(plot: Plot, point: bytes, kind: str, files: dict[bytes, bytes] | None = None) -> None:
+    plot.deadline = 1.0
     served = SlowFuse(point, kind, files)
     plot.closing.append(served.end)
     plot.find_agrees = False

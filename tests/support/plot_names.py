@@ -45,15 +45,14 @@ NAMES: dict[str, tuple[bytes, ...]] = {
 
 
 def kind(names: tuple[bytes, ...], plot: Plot) -> None:
-    """Each name as a file that is found, a folder in which one is found, one that is named as too large, and a link."""
+    """Each name as a file that is found, a folder in which one is found, and one that is named as too large."""
     plot.preloaded = True
-    plot.folder(b"folders", b"large", b"links")
+    plot.folder(b"folders", b"large")
     for name in names:
         plot.listed(name)
         plot.folder(b"folders/" + name)
         plot.listed(b"folders/" + name + b"/" + name)
         plot.too_large(b"large/" + name)
-        plot.link(b"links/" + name, b"../" + name)
 
 
 def every_byte(plot: Plot) -> None:

@@ -23,19 +23,19 @@ from tests.support.mounts import detach
 from tests.support.trees import find
 
 MAX_FILE = 12 << 20  # bytes; what is larger is named and not read. Above `hashing.LARGE`, so that its edge is met as well
-DEADLINE = 1.0  # seconds that one file or directory may keep a worker
 _NAMED = {"mount", "too_large", "own", "changed", "timeout"}
 
 
 @dataclass
 class Plot:
-    """``home`` is a folder of the plot's own, ``top`` the tree in it, ``roots`` what is scanned (the tree unless told otherwise).
+    """``home`` is a folder of the plot's own, ``top`` the tree in it, ``roots`` what is scanned: the tree unless told otherwise.
 
-    ``loose`` are names that change while they are scanned: each may be found, hashed, be counted as vanished or changed, or not
-    be met at all. ``meanwhile``: run in children as long as a scan runs. ``act``: done once, when the first listed file is found;
-    ``act_reading``: done once, when the first full buffer of a longer file was read; ``then``: done between two scans that share
-    a digest cache. ``nobody``: the scan runs without root's rights. ``lonely``: only ever scanned by a process of its own. ``preloaded``: by a process that has not started Python anew. ``refused``: the exit code of
-    a scan that does not begin.
+    ``loose``: names that change while they are scanned; each may be found, hashed, counted as vanished or changed, or not be met.
+    ``meanwhile``: run in children as long as a scan runs. ``act``: done once, when the first listed file is found.
+    ``act_reading``: done once, when the first full buffer of a longer file was read. ``then``: done between two scans that share a
+    digest cache. ``nobody``: the scan runs without root's rights. ``lonely``: only ever scanned by a process of its own.
+    ``preloaded``: by a process that has not started Python anew. ``deadline``: seconds that one file or directory may keep a
+    worker. ``refused``: the exit code of a scan that does not begin.
     """
 
     home: bytes
@@ -59,6 +59,7 @@ class Plot:
     nobody: bool = False
     lonely: bool = False
     preloaded: bool = False
+    deadline: float = 30.0
     find_agrees: bool = True
     refused: int = 0
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ _CLAIMS = {
     What.DISMISSED: CaseState.DISMISSED,
 }
 Step = Callable[[str], None]
+USUAL = Limits()
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Yard:
     sealed: bool = False
     purging: bool = False
     split: bool = False
-    limits: Limits = Limits()
+    limits: Limits = USUAL
     files: dict[Path, bytes] = field(default_factory=dict)
     others: dict[Path, bytes] = field(default_factory=dict)
 
@@ -293,7 +294,7 @@ def _built(play: Play) -> Iterator[tuple[Yard, Stage]]:
 
 
 class Explorer:
-    """Follows what was recorded of one yard, and judges every state that a power loss may leave. In `mounts.with_own_mounts`."""
+    """Follows what was recorded of one yard, and judges every state that a power loss may leave."""
 
     def __init__(self, yard: Yard, stage: Stage, search: Search, found: Found, judge: Judge) -> None:
         self._yard, self._stage, self._search, self._found, self._judge = yard, stage, search, found, judge
@@ -346,7 +347,7 @@ def explore(play: Play, search: Search, judge: Judge | None = None) -> Found:
 
 
 def explore_any(make: Callable[[Path], Any], body: Callable[[Any], None], search: Search, judge: Callable[..., Any]) -> Found:
-    """The power goes during other work than that of the vault: ``make`` gives something with ``build``, ``volumes``, ``split``."""
+    """The power goes during other work: ``make`` gives something with ``build``, ``volumes`` and ``split``."""
     found = Found()
     with _folder() as folder:
         yard = make(folder / "host")

@@ -1,16 +1,16 @@
 """Power loss: from the recorded system calls of a piece of work, the states that a disk may be in when the power goes.
 
-The model is pessimistic POSIX with atomic renames. It allows what ALICE (Pillai and others, OSDI 2014) found filesystems to do
-and CrashMonkey (Mohan and others, OSDI 2018) found them to do wrongly, and more than ext4, xfs and btrfs do in ordered mode:
+The model is pessimistic POSIX with atomic renames. It allows what ALICE (Pillai and others, OSDI 2014) found filesystems to
+do and CrashMonkey (Mohan and others, OSDI 2018) found them to do wrongly, and more than ext4, xfs and btrfs do when ordered:
 
-- Bytes, length, owner, mode and times of a file are durable once *that file* was fsynced. Until then a crash may leave: nothing of the
-  writes; any prefix of them; the last one torn at any byte; its length without its bytes (zeros); any one sector of it missing
-  or all but the last; one earlier write missing. Reserved space reads as zeros.
+- Bytes, length, owner, mode and times of a file are durable once *that file* was fsynced. Until then a crash may leave: nothing
+  of the writes; any prefix of them; the last one torn at any byte; its length without its bytes (zeros); any one sector of it
+  missing or all but the last; one earlier write missing. Reserved space reads as zeros.
 - A name is durable once *its directory* was fsynced, that of a rename between two directories once both were. Until then any
   subset of the changes of names may have happened, whatever their order; a rename happens wholly or not (with ``split`` also
   its first half: both names). fsync of a file says nothing about its name.
-- An unnamed file (O_TMPFILE) is nowhere until it is linked. What is durable stays. A killed process leaves everything to the kernel:
-  its changes are as durable as before.
+- An unnamed file (O_TMPFILE) is nowhere until it is linked. What is durable stays. A killed process leaves everything to the
+  kernel: its changes are as durable as before.
 
 `Disk` follows the calls; `Disk.states` are the states that a crash just now may leave; `Stage` makes one of them real: a new
 tmpfs for each, whose inodes get the very numbers they had, because records name inodes.
@@ -583,8 +583,8 @@ def key_of(state: State) -> bytes:
 class Stage:
     """Places where disks are made real, only inside `mounts.with_own_mounts`: a tmpfs for each volume, new for each state.
 
-    The folder that the first volume is in is given over to this. Filesystems of many states lie on top of each other there and go
-    at once: to unmount one takes the kernel 2 ms.
+    The folder that the first volume is in is given over to this. Filesystems of many states lie on top of each other there and
+    go at once: to unmount one takes the kernel 2 ms.
     """
 
     def __init__(self, volumes: Sequence[Path]) -> None:
@@ -607,7 +607,7 @@ class Stage:
             self._mounted = 0
 
     def show(self, state: State, beyond: Mapping[Path, int] | None = None) -> None:
-        """Make a state real; inodes have the numbers that they had, and new ones will have those in ``beyond`` or later ones."""
+        """Make a state real; inodes have the numbers that they had, new ones will have those in ``beyond`` or later ones."""
         self.clear(_STACKED)
         tree = state.tree()
         for volume in self.volumes:

@@ -35,7 +35,7 @@ _SECONDS = 20.0  # an attachment takes 10 ms
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One system call that succeeded. ``args`` as strace writes them, strings in hexadecimal; ``result`` is what it returned."""
+    """One call that succeeded. ``args`` as strace writes them, strings in hexadecimal; ``result`` is what it returned."""
 
     name: str
     args: tuple[str, ...]

@@ -243,7 +243,8 @@ class Standin:
 
     def outcomes(self, told: Mapping[str, Any]) -> Reply:
         self.told.update({one["id"]: one for one in told["outcomes"]})
-        return Reply(self.seal(self.receipts([one["id"] for one in told["outcomes"]]), envelopes.RECEIPTS), headers=JSON)
+        receipts = self.receipts([one["id"] for one in told["outcomes"]], log=told.get("log"))
+        return Reply(self.seal(receipts, envelopes.RECEIPTS), headers=JSON)
 
     def receipts(self, names: Sequence[str], **changes: Any) -> bytes:
         now = time.time()

@@ -16,8 +16,9 @@ from hashscan import fsops
 from tests.support import children, mounts, seccomp
 from tests.support.failing import failing
 
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_lost")
+
 _BIND, _DETACH = 4096, 2
-_LINUX32 = 0x0008  # personality(2): uname says another machine, so that no number of a system call is known
 
 
 def _code(act: Callable[[], object]) -> int:
@@ -34,11 +35,11 @@ def _in_child(body: Callable[[], None]) -> None:
 
 
 def test_a_machine_whose_numbers_are_not_known_goes_by_steps_and_moves_nothing(tmp_path: Path) -> None:
+    """PER_LINUX32 (personality(2)): uname says another machine, so that no number of a system call is known."""
     (tmp_path / "d").mkdir()
     (tmp_path / "d/f").write_bytes(b"x")
     program = f"""
-import ctypes, errno, os
-ctypes.CDLL(None).personality({_LINUX32})
+import errno, os
 from hashscan import fsops
 assert fsops._open_strict is fsops._open_by_steps
 top = fsops.open_root({os.fsencode(tmp_path)!r})
@@ -51,7 +52,11 @@ for act in (lambda: fsops._openat2(top, b"d", os.O_PATH), lambda: fsops.rename_n
     else:
         raise SystemExit("it did not fail")
 """
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    before = (
+        "import ctypes, os, sys; ctypes.CDLL(None).personality(8); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    again = [sys.executable, "-c", before, "-c", program]
+    told = subprocess.run(again, capture_output=True, text=True, check=False, timeout=60)
     assert told.returncode == 0, told.stderr
     assert os.listdir(tmp_path) == ["d"]
 
@@ -79,8 +84,11 @@ def test_what_was_denied_is_not_believed_to_be_there(tmp_path: Path) -> None:
 
 def test_without_a_descriptor_to_try_it_with_it_goes_by_steps() -> None:
     def body() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
-        assert fsops._probe_openat2() is fsops._open_by_steps
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        found = fsops._probe_openat2()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert found is fsops._open_by_steps
 
     _in_child(body)
 

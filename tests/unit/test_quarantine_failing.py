@@ -23,6 +23,8 @@ from tests.support.failing import Switch, failing
 from tests.support.findings import digests_of, make_finding
 from tests.support.interfering import DATA, acting, stop
 
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_lost")
+
 
 def _whats(tmp_path: Path) -> list[str]:
     """What the log says, in order; its chain holds."""
@@ -192,6 +194,33 @@ def test_a_look_that_fails_says_nothing_about_what_is_there(tmp_path: Path) -> N
     os.close(fd)
 
 
+def test_another_thing_that_was_captured_goes_back_after_a_crash(tree: Path, tmp_path: Path) -> None:
+    path = tree / "www/a"
+    finding = make_finding(path, tree)
+
+    def step(name: str) -> None:
+        if name == "before capture":
+            path.unlink()
+            path.write_bytes(b"innocent")
+        if name == "after capture":
+            stop()
+
+    with pytest.raises(KeyboardInterrupt):
+        Vault(tmp_path / "vault", Limits(), step=step).handle(finding)
+    assert not path.exists()
+    vault = Vault(tmp_path / "vault", Limits())
+    (result,) = vault.recover()
+    assert (result.outcome, result.detail) == (Recovered.PUT_BACK, "what had been captured was another thing")
+    assert path.read_bytes() == b"innocent"
+    case = vault.case(result.case_id)
+    assert (case.state, case.reason) == (
+        CaseState.DROPPED,
+        "what had been captured was not the file that was copied; put back",
+    )
+    assert _whats(tmp_path)[-1] == "recovered"
+    assert b'"detail":"put_back: what had been captured was another thing"' in (tmp_path / "vault/log").read_bytes()
+
+
 # Restoring.
 
 
@@ -278,12 +307,35 @@ def test_a_place_that_is_gone_before_recovery_means_not_restored(tree: Path, tmp
     assert CaseStore(tmp_path / "vault", lambda: 1.0).read(case_id).restoring is None
 
 
+def test_a_place_that_cannot_be_reached_makes_the_case_wait(tree: Path, tmp_path: Path) -> None:
+    """To say "not restored" of a file that is there would be wrong."""
+    case_id = _taken(Vault(tmp_path / "vault", Limits()), tree)
+    with pytest.raises(KeyboardInterrupt):
+        acting(tmp_path, "after name new file", stop).restore(case_id)
+    vault = Vault(tmp_path / "vault", Limits())
+    for path in (os.fsencode(tree), b"a"):
+        with failing("open", errno.EIO, lambda opened, *_, path=path, **__: opened == path):
+            told = vault.recover()
+        if path == b"a":  # by openat2 the name is reached without `os`
+            assert [result.outcome for result in told] == [Recovered.RESTORED]
+        else:
+            assert [(one.outcome, one.detail) for one in told] == [
+                (Recovered.WAITING, "where it was to be restored cannot be reached: [Errno 5] Input/output error")
+            ]
+            assert _whats(tmp_path)[-1] == "restore-intent"
+    assert vault.case(case_id).state is CaseState.RESTORED
+
+
 # The lock.
 
 
 def test_a_lock_that_cannot_be_had_is_said(tmp_path: Path) -> None:
     path = tmp_path / "state/lock"
-    with failing("flock", errno.ENOLCK, module=fcntl), pytest.raises(StateError, match="cannot be locked: No locks"), RunLock(path):
+    with (
+        failing("flock", errno.ENOLCK, module=fcntl),
+        pytest.raises(StateError, match="cannot be locked: No locks"),
+        RunLock(path),
+    ):
         pytest.fail("it is not locked")
     before = len(os.listdir("/proc/self/fd"))
     with failing("pwrite", errno.ENOSPC), pytest.raises(StateError, match="cannot be written: No space"), RunLock(path):
