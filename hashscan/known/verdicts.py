@@ -137,9 +137,7 @@ def _tags(fields: Fields) -> Mapping[Algorithm, str]:
     return {Algorithm(name): fields.hex(name, digits=64) for name in fields.names() if name in set(Algorithm)}
 
 
-def open_receipts(
-    keys: Sequence[VerdictKey], envelope: bytes, provider: str, head: LogHead | None = None
-) -> list[Receipt]:
+def open_receipts(keys: Sequence[VerdictKey], envelope: bytes, provider: str, head: LogHead | None = None) -> list[Receipt]:
     """The receipts in a signed acknowledgement; ``keys`` are those of the lists in force.
 
     ``head`` is the head of the log that was told with the outcomes: the receipts must repeat it. Raises `ServiceUnavailable`.

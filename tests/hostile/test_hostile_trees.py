@@ -30,7 +30,7 @@ from tests.support.plots import Plot, judge, planted
 class Fixture:
     """``naive`` is whether `os.walk` gets it right; None where that is a matter of luck. The builder's docstring is the truth.
 
-    ``in_memory``: so many names that a disk with other work takes a minute to make and remove them; `test_trees` has some there.
+    ``in_memory``: so many names that a disk with other work takes a minute over them; `test_trees` has some there.
     """
 
     name: str
@@ -49,6 +49,7 @@ def _mounted(name: str, build: Callable[[Plot], None], *more: str, naive: bool |
 
 
 PLAIN = {
+    "other systems",
     "backslashes",
     "substitutions",
     "options",

@@ -21,7 +21,7 @@ from hashscan.files.cache import Cache, NoCache
 from hashscan.files.engine import InProcessEngine
 from hashscan.files.roots import distinct_roots, survey
 from hashscan.files.sifter import Sifter
-from hashscan.files.walk import Kind, WalkOptions, pack_names
+from hashscan.files.walk import Kind, Packed, WalkOptions, pack_names
 from hashscan.model import Algorithm, Candidate, Reason, Sifted
 from hashscan.quarantine.vault import HOLDING_NAME
 from hashscan.report.escape import escape
@@ -103,8 +103,12 @@ def _reading(plot: Plot, act: Callable[[], None]) -> Iterator[Sifted]:
             waiting.pop()()
 
     roots = distinct_roots(survey(plot.roots))
-    frames = [(Kind.ROOTS, -1, b"", 0, 0, pack_names([str(number) for number in range(len(roots))]))]
-    yield from flow.alone(frames, lambda _: Sifter(_options(), _Acting(plot.digests, None), roots, (), alive))
+    frames: list[Packed] = [(Kind.ROOTS, -1, b"", 0, 0, pack_names([str(number) for number in range(len(roots))]))]
+
+    def start(_: Callable[[], None]) -> Sifter:
+        return Sifter(_options(), _Acting(plot.digests, None), roots, (), alive)
+
+    yield from flow.alone(frames, start)
     assert not waiting, "no file was read in several pieces: the moment never came"
 
 
@@ -241,7 +245,8 @@ def _preloaded(plot: Plot, arguments: list[Argument]) -> tuple[int, float, int, 
         os._exit(code)
 
     code = kids.run(body)
-    return code, time.monotonic() - begun, 0, *(Path(os.fsdecode(plot.home), name).read_bytes() for name in ("out", "err"))
+    said, shown = (Path(os.fsdecode(plot.home), name).read_bytes() for name in ("out", "err"))
+    return code, time.monotonic() - begun, 0, said, shown
 
 
 def _told_by(told: world.Told, plot: Plot) -> Told:
@@ -295,6 +300,9 @@ class Naive:
             env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
         )
 
+    def _gone(self) -> None:
+        self._child.wait(30)
+
     def verdict(self) -> str:
         """ "right", or what went wrong: "hangs", "crashes", "misses", "too much", "unprintable"."""
         try:
@@ -302,7 +310,7 @@ class Naive:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._out.close()
-            self._plot.closing.insert(0, lambda: bool(self._child.wait(30)))
+            self._plot.closing.insert(0, self._gone)
             return "hangs"
         self._out.seek(0)
         with self._out as stream:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+from pathlib import Path
 
 from hashscan.files.hashing import BUFFER, LARGE
+from hashscan.quarantine.vault import HOLDING_NAME
 from tests.support.budget import attempts
 from tests.support.plots import MAX_FILE, Plot, write
 from tests.support.trees import chain, find
@@ -15,7 +17,7 @@ ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
 
 def _chained(plot: Plot, depth: int, name: bytes, *, siblings: bool) -> None:
     """Only files by name: all those paths together are hundreds of megabytes."""
-    made = chain(plot.top, depth, name, siblings=siblings)
+    made = chain(Path(os.fsdecode(plot.top)), depth, name, siblings=siblings)
     for level in range(depth):
         plot.list_data(b"level %d" % level)
     plot.must = set(find(plot.top, "-type", "f"))
@@ -231,8 +233,6 @@ def times(plot: Plot) -> None:
 
 def own_holding(plot: Plot) -> None:
     """Our own holding directory is left out and named; a tenant's of the same name, open to others, is scanned."""
-    from hashscan.quarantine.vault import HOLDING_NAME  # noqa: PLC0415
-
     os.mkdir(plot.skip(HOLDING_NAME, "own"), 0o700)
     plot.folder(b"tenant", b"tenant/" + HOLDING_NAME)
     plot.listed(b"tenant/" + HOLDING_NAME + b"/f")

@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import random
+import signal
 import stat
 import time
 from collections.abc import Callable
@@ -86,8 +87,6 @@ def leased(plot: Plot) -> None:
     plot.named[path] = "EAGAIN"
     fd = os.open(path, os.O_RDWR)
     plot.closing.append(lambda: os.close(fd))
-    import signal  # noqa: PLC0415
-
     fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 
@@ -96,7 +95,7 @@ def locked(plot: Plot) -> None:
     """Files that are locked in both ways: locks do not keep a reader out."""
     for number, lock in enumerate((fcntl.flock, fcntl.lockf)):
         fd = os.open(plot.listed(b"%d" % number), os.O_RDWR)
-        lock(fd, fcntl.LOCK_EX)  # type: ignore[operator]
+        lock(fd, fcntl.LOCK_EX)
         plot.closing.append(lambda fd=fd: os.close(fd))  # type: ignore[misc]
 
 
@@ -312,13 +311,23 @@ def folder_became_link(plot: Plot) -> None:
     """A directory that becomes a link to one outside with a listed file."""
     path = _waiting_folder(plot, "changed")
     plot.list_data(b"innocent")
-    plot.act = lambda: (os.rename(path, plot.home + b"/elsewhere"), os.symlink(plot.home + b"/elsewhere", path))[1]
+
+    def act() -> None:
+        os.rename(path, plot.home + b"/elsewhere")
+        os.symlink(plot.home + b"/elsewhere", path)
+
+    plot.act = act
 
 
 def folder_became_file(plot: Plot) -> None:
     """A directory that becomes a file."""
     path = _waiting_folder(plot, "changed")
-    plot.act = lambda: (os.rename(path, plot.home + b"/elsewhere"), write(path, b"x"))[1]
+
+    def act() -> None:
+        os.rename(path, plot.home + b"/elsewhere")
+        write(path, b"x")
+
+    plot.act = act
 
 
 def replaced_while_read(plot: Plot) -> None:

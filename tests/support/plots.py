@@ -28,12 +28,12 @@ _NAMED = {"mount", "too_large", "own", "changed", "timeout"}
 
 @dataclass
 class Plot:
-    """``home`` is a folder of the plot's own, ``top`` the tree in it, ``roots`` what is scanned: the tree unless told otherwise.
+    """``home`` is a folder of the plot's own, ``top`` the tree in it, ``roots`` what to scan: the tree, unless told otherwise.
 
-    ``loose``: names that change while they are scanned; each may be found, hashed, counted as vanished or changed, or not be met.
+    ``loose``: names that change while they are scanned; each may be found, hashed, told as vanished or changed, or not be met.
     ``meanwhile``: run in children as long as a scan runs. ``act``: done once, when the first listed file is found.
-    ``act_reading``: done once, when the first full buffer of a longer file was read. ``then``: done between two scans that share a
-    digest cache. ``nobody``: the scan runs without root's rights. ``lonely``: only ever scanned by a process of its own.
+    ``act_reading``: done once, when the first full buffer of a file was read. ``then``: done between two scans that share
+    a digest cache. ``nobody``: the scan runs without root's rights. ``lonely``: only ever scanned by a process of its own.
     ``preloaded``: by a process that has not started Python anew. ``deadline``: seconds that one file or directory may keep a
     worker. ``refused``: the exit code of a scan that does not begin.
     """

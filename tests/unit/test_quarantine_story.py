@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,19 +19,18 @@ from hashscan.errors import QuarantineError
 from hashscan.model import Algorithm, CaseState, Place
 from hashscan.quarantine.export import Request
 from hashscan.quarantine.limits import Limits
-from hashscan.quarantine.log import Line, raw_lines, read_line
-from hashscan.quarantine.proofs import Grounds
+from hashscan.quarantine.log import Line, read_line
 from hashscan.quarantine.record import FileFacts, Form, HoldingPlace, LegalHold, Proof, Record, Restoring, Retention, Stored
 from hashscan.quarantine.record import Line as Step
 from hashscan.quarantine.record_codec import decode, encode
 from hashscan.quarantine.restore import Wish
-from hashscan.quarantine.vault import Manner, Vault
+from hashscan.quarantine.vault import Vault
 from hashscan.strict_json import StrictJsonError
 from tests.support.findings import make_finding
+from tests.support.storytelling import NOW, Story, made_durable
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_is_lost")
 
-NOW = 1_790_000_000.0
 PROOF = "35a3b9b37a5accdcd710c68f60ba59d117f4df9f501694fcc71c98ba1a267da2"
 DIGESTS = {
     "blake3": "e3e05f6fc147f6b224d3ac561406bfc0c5f67d7cf8f8a31389a657c486022f9c",
@@ -72,39 +69,6 @@ How to check this bundle
 How to open the evidence
   The evidence is NOT encrypted. Do not open it to look at it; compare its digests.
 """
-GROUNDS = Grounds("acme", b'{"signed": "lists"}', lambda _: bytes(32))
-MANNER = Manner("scan 7", grounds=GROUNDS, profile="nl", keep=86_400.0)
-
-OPEN = Limits()
-
-
-class Story:
-    """A tree of three files and a vault over it; every id gets a name in what is told."""
-
-    def __init__(self, top: Path) -> None:
-        self.top, self.tree = top, top / "srv"
-        self.tree.mkdir()
-        self.names: dict[str, str] = {}
-        self.steps: list[str] = []
-
-    def vault(self, limits: Limits = OPEN) -> Vault:
-        return Vault(self.top / "vault", limits, lambda: NOW, manner=MANNER, step=self.steps.append)
-
-    def take(self, name: str, limits: Limits = OPEN) -> str:
-        path = self.tree / name
-        path.write_bytes(b"harmless")
-        case_id = self.vault(limits).handle(make_finding(path, self.tree, entry=f"entry of {name}")).case_id
-        self.names[case_id] = f"<{name}>"
-        return case_id
-
-    def told(self, text: str) -> str:
-        for case_id, name in self.names.items():
-            text = text.replace(case_id, name)
-        return text.replace(str(self.top), "<top>")
-
-    def log(self) -> list[tuple[str, str, str]]:
-        lines = (read_line(raw[:-1]) for raw in raw_lines(self.top / "vault/log"))
-        return [(line.what, self.told(line.case), self.told(line.detail)) for line in lines]
 
 
 @pytest.fixture
@@ -136,25 +100,6 @@ def _live(story: Story) -> dict[str, str]:
     vault.shown("", "all names")
     vault.purge(ids["a"], by="ann", reason="time is over")
     return {**ids, "b2": released}
-
-
-@contextmanager
-def _durable(story: Story) -> Iterator[list[str]]:
-    """What is made durable, in order; an unnamed file has the name of its directory."""
-    whole, told = os.fsync, []
-
-    def fsync(fd: int) -> None:
-        name = story.told(os.readlink(f"/proc/self/fd/{fd}"))
-        told.append(
-            re.sub(r"[0-9a-f]{12}\.new", "new", re.sub(r"#[0-9]+( \(deleted\))?", "unnamed", name)).removeprefix("<top>/")
-        )
-        whole(fd)
-
-    os.fsync = fsync  # type: ignore[assignment]
-    try:
-        yield told
-    finally:
-        os.fsync = whole
 
 
 LIMIT = "the limit of 0 removals in one run is reached; a person must look"
@@ -343,7 +288,7 @@ DURABLE: dict[str, tuple[Callable[[Vault, str, Path], object], list[str]]] = {
 def test_what_taking_makes_durable_in_order(story: Story) -> None:
     """In a model of the disk: tests/hostile/test_power_loss.py."""
     story.take("first")  # makes the vault
-    with _durable(story) as told:
+    with made_durable(story) as told:
         story.take("a")
     assert [story.told(one) for one in told] == [
         *("<top>", "vault", "vault", "vault/proofs", "vault/log"),
@@ -357,7 +302,7 @@ def test_what_acts_make_durable_in_order(
     story: Story, tmp_path: Path, act: Callable[[Vault, str, Path], object], durable: list[str]
 ) -> None:
     case_id = story.take("a")
-    with _durable(story) as told:
+    with made_durable(story) as told:
         act(story.vault(), case_id, tmp_path)
     assert told == durable
 
