@@ -19,7 +19,7 @@ import pytest
 from hashscan import fsops
 from hashscan.errors import LockedError, QuarantineError, UsageError
 from hashscan.model import Action, Case, CaseState, Place, Source
-from hashscan.quarantine import opening, proofs
+from hashscan.quarantine import opening, proofs, restore
 from hashscan.quarantine import record_codec as records
 from hashscan.quarantine.export import Request
 from hashscan.quarantine.keeping import MAX_TEXT_CHARS, keeping_time
@@ -27,12 +27,15 @@ from hashscan.quarantine.limits import DAY, Counts, Limits, Removed
 from hashscan.quarantine.lock import RunLock
 from hashscan.quarantine.log import MAX_LINE_BYTES, START, Checked, Log, What, check, raw_lines
 from hashscan.quarantine.policy import Withheld, permit
+from hashscan.quarantine.record import Restoring
 from hashscan.quarantine.restore import Wish
 from hashscan.quarantine.seal import Recipients
 from hashscan.quarantine.store import CaseStore
+from hashscan.quarantine.survey import Survey
 from hashscan.quarantine.vault import Manner, Vault
 from tests.support.failing import failing
 from tests.support.findings import make_finding
+from tests.support.interfering import acting, stop
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_is_lost")
 NOW = 1_790_000_000.0
@@ -447,3 +450,67 @@ def test_names_that_no_letters_have_are_shown(tmp_path: Path) -> None:
     assert caught.value.hint == "move the file that is there away, or name another directory with --to DIR"
     case = vault.restore(case_id, Wish(beside=True))
     assert case.reason.endswith(f"/srv/\\xff.restored-{case_id[:8]}")
+
+
+def test_a_temporary_name_that_another_thing_has_is_not_removed(tmp_path: Path) -> None:
+    """A tenant may put anything under the name that the record tells; only the inode says that it is ours."""
+    for name in ("a", ".hashscan-x"):
+        (tmp_path / name).write_bytes(b"x")
+    inode = os.stat(tmp_path / "a").st_ino
+    place = Place(os.fsencode(tmp_path), b"a")
+    assert restore.is_back(Restoring(place, inode, b".hashscan-x")) is True
+    assert restore.is_back(Restoring(place, inode + 10**6, b".hashscan-x")) is False
+    assert sorted(os.listdir(tmp_path)) == [".hashscan-x", "a"]
+    assert restore.is_back(Restoring(place, os.stat(tmp_path / ".hashscan-x").st_ino, b".hashscan-x")) is False
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_owners_that_wait_are_counted_up_and_down(tree: Path, tmp_path: Path) -> None:
+    vault = Vault(tmp_path / "vault", Limits(per_run=0))
+    held = vault.handle(make_finding(tree / "www/a", tree)).case_id
+    store = CaseStore(tmp_path / "vault", lambda: NOW)
+    survey, record = Survey(store), store.read(held)
+    assert survey.owners_waiting("police-nl/entry-17") == 1
+    survey.let_go(record)
+    assert survey.owners_waiting("police-nl/entry-17") == 0
+    survey.hold(record)
+    assert survey.owners_waiting("police-nl/entry-17") == 1
+    assert survey.owners_waiting("another") == 0
+
+
+def test_what_differs_from_the_scan_in_words(vault: Vault, tree: Path) -> None:
+    finding = make_finding(tree / "www/a", tree)
+    os.link(tree / "www/a", tree / "b")
+    assert vault.handle(finding).reason == "changed since the scan: it has got other names (hard links)"
+    (tree / "b").unlink()
+    with (tree / "www/a").open("ab") as stream:
+        stream.write(b"x")
+    assert vault.handle(finding).reason == "changed since the scan: its size is another"
+
+
+def test_what_recovery_says_of_what_it_cannot_read(vault: Vault, case_id: str, tmp_path: Path) -> None:
+    (tmp_path / "vault/cases" / case_id / "record.json").write_bytes(b"{")
+    (tmp_path / "vault/cases" / ("0" * 16)).mkdir()
+    (tmp_path / "vault/cases" / ("0" * 16) / "notes").write_bytes(b"")
+    told = {one.case_id: one.detail for one in vault.recover()}
+    assert told["0" * 16] == "no record, and files in it that are not ours"
+    assert "is damaged: not JSON" in told[case_id]
+
+
+def test_the_notes_that_recovery_leaves_in_a_record(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        acting(tmp_path, "after capture", stop).handle(make_finding(tree / "www/a", tree))
+    vault = Vault(tmp_path / "vault", Limits())
+    vault.recover()
+    (case,) = vault.cases()
+    told = vault.record(case.id)
+    note = "recovered after an interruption"
+    assert [(line["state"], line["note"]) for line in told["history"]] == [
+        ("intent", ""),
+        ("copied", ""),
+        ("committed", note),
+        ("done", note),
+    ]
+    assert set(told["finding"]) == {
+        *("act", "category", "entry", "envelope_b64", "grade", "list", "reason", "source", "standing", "verdict_id"),
+    }
