@@ -62,7 +62,8 @@ class Victim:
     """A world whose scans are killed; ``files`` are all listed files that were ever planted, as they were."""
 
     def __init__(self, world: World) -> None:
-        world.configure(quarantine={"enabled": True, "per_run": 100_000})
+        limits = dict.fromkeys(("per_run", "per_day", "per_entry", "per_owner"), 1_000_000)
+        world.configure(quarantine={"enabled": True, **limits})
         self.world = world
         self.files: dict[Path, bytes] = {}
         self.line = command("--config", world.config, "scan", "--json", "-q", world.tree)
