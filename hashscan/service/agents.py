@@ -1,4 +1,4 @@
-"""The API keys of a provider's agents, and the codes that make more of them (docs/operating.md, "Enrolment")."""
+"""The API keys of a provider's agents, and the codes that make more of them (docs/service.md, "Enrolment")."""
 
 from __future__ import annotations
 

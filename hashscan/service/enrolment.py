@@ -1,4 +1,4 @@
-"""Admitting a provider, its codes and its keys: what an operator does (docs/operating.md, "Enrolment")."""
+"""Admitting a provider, its codes and its keys: what an operator does (docs/service.md, "Enrolment")."""
 
 from __future__ import annotations
 

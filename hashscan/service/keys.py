@@ -1,4 +1,4 @@
-"""The keys that this service signs with, and the roots that name them (docs/operating.md, "The keys of the service").
+"""The keys that this service signs with, and the roots that name them (docs/service.md, "The keys of the service").
 
 ::
 

@@ -1,4 +1,4 @@
-"""Whose filter is this? A leaked one is told by its bits: each provider's holds canaries of its own (docs/operating.md)."""
+"""Whose filter is this? A leaked one is told by its bits: each provider's holds canaries of its own (docs/service.md)."""
 
 from __future__ import annotations
 

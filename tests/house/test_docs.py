@@ -23,7 +23,7 @@ from tests.house.source import REPOSITORY
 from tests.house.test_words import files, word_problems
 
 WIDTH = 160  # characters of a line
-OPERATING, README = "docs/operating.md", "README.md"
+OPERATING, SERVICE, README = "docs/operating.md", "docs/service.md", "README.md"
 NAMED_TESTS = ("docs/threat-model.md", "docs/quarantine.md")
 EVERY_COMMAND = {"--help", "-h"}
 NOT_TYPED = {"hashscan filter v1", "hashscan confirm v1", "hashscan log v1"}  # contexts of keys and hashes, no commands
@@ -240,6 +240,13 @@ def sections(text: str) -> dict[str, str]:
     return dict(found)
 
 
+def command_sections() -> dict[str, str]:
+    """Those of the agent's commands and those of the service's; no command is told twice."""
+    agent, service = sections(text_of(OPERATING)), sections(text_of(SERVICE))
+    assert not set(agent) & set(service)
+    return {**agent, **service}
+
+
 def flag_table(section: str) -> set[str]:
     """The flags in the first column of a section's table."""
     cells = re.findall(r"^\| (`-.*?) \|", section, re.MULTILINE)
@@ -256,7 +263,7 @@ def section_problems(told: Mapping[str, str]) -> list[str]:
 
 
 def test_every_command_is_documented_with_all_its_flags() -> None:
-    problems = section_problems(sections(text_of(OPERATING)))
+    problems = section_problems(command_sections())
     assert not problems, "\n".join(["", *problems])
     print(f"{len(leaves())} commands, {sum(len(flags_of(one)) for one in leaves().values())} flags")
 
@@ -278,7 +285,7 @@ def test_control_a_wrong_command_is_noticed(bad: str) -> None:
 
 
 def test_control_a_wrong_section_is_noticed() -> None:
-    told = sections(text_of(OPERATING))
+    told = command_sections()
     without = {name: body for name, body in told.items() if name != "hashscan sync"}
     assert section_problems(without) == ["hashscan sync has no section"]
     assert section_problems({**told, "hashscan dance": ""}) == ["there is no hashscan dance"]
