@@ -73,8 +73,8 @@ def init(data: Path, name: str, root_keys: Path | None) -> int:
 def import_list(data: Path, /, source: Path, **options: Any) -> int:
     """Import SOURCE, a plain hash list or a CSV file: all of it or nothing."""
     admin = _admin()
+    from hashscan.service.importers.port import Shape  # noqa: PLC0415 - an extra
     from hashscan.service.importing import ImportRequest  # noqa: PLC0415 - an extra
-    from hashscan.service.rows import Shape  # noqa: PLC0415 - an extra
 
     columns = dict(_column(text) for text in options["columns"])
     algorithm = Algorithm(options["algorithm"]) if options["algorithm"] else None

@@ -4,9 +4,10 @@
 
     admin                        what an operator does     run, embedded    the process that answers agents
       importing                  a list comes in           app, openapi     the HTTP door (docs/wire.md)
-        rows merging entries                                 serving access   who asks
-        guard                    what no list may hold       enrol_routes     agents come in
-      enrolment agents           a provider is admitted        enrolling
+        importers/ refusals      the formats; what is not    serving access   who asks
+        merging entries feeds    what becomes of a row       enrol_routes     agents come in
+        guard                    what no list may hold         enrolling
+      enrolment agents           a provider is admitted
       publishing                 filters go out              parsing          what is asked
         building withdrawals     one file each               confirming receiving   what is answered
         repository in_force      signed metadata, files      schemas          what the document says

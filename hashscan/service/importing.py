@@ -6,10 +6,9 @@ entries that were there in 80 s. Memory is one chunk and the database's page cac
 
 from __future__ import annotations
 
-import io
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,25 +16,35 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from hashscan.errors import UsageError
-from hashscan.known.hash_list import BadLine
-from hashscan.service import guard, merging
+from hashscan.service import feeds, guard, merging
 from hashscan.service.entries import Index, ensure_list, insert_entries, update_entries
+from hashscan.service.feeds import Feed
+from hashscan.service.importers.port import DELETED, Named, Shape
+from hashscan.service.importers.reading import CHUNK_ROWS, Chunk, Note, chunks
 from hashscan.service.merging import Fate, Known, Row
 from hashscan.service.names import check_name, check_text
-from hashscan.service.rows import Shape, read_rows
+from hashscan.service.refusals import MAX_NOTES, Refusals, report_file
 from hashscan.service.store import Store
 from hashscan.service.tables import ImportRun
 
-CHUNK_ROWS = 10_000
-MAX_NOTES = 10
-_BUFFER_BYTES = 1 << 18
+MAX_WITHDRAWN = 1000  # entries that a source may take back in one import without a word of the operator
+_NOT_ASKED_FOR = {
+    "other_category": "its category is none of those that were asked for",
+    "no_digest": "it has no digest that hashscan knows",
+    "unknown_deletion": "the source has deleted it, and it was never imported",
+}
+__all__ = ["CHUNK_ROWS", "ImportReport", "ImportRequest", "Note", "import_list"]
+Progress = Callable[[int], None]
+Finish = Callable[[Session, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
     """What is imported into which list. ``source_name`` is the authority, counted among the sources of each entry.
 
-    With ``skip_bad`` bad lines are counted and left out; without, any bad line fails the whole import.
+    ``more`` are further files of the same import. With ``skip_bad`` bad lines are counted and left out; without, any bad line
+    fails the whole import. A ``dry_run`` tells the same and changes nothing. ``report`` is a file for every refused place.
+    ``max_withdrawn`` entries may be taken back by the source at most.
     """
 
     list_id: str
@@ -43,21 +52,18 @@ class ImportRequest:
     source_name: str
     shape: Shape = field(default_factory=Shape)
     skip_bad: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A line worth telling about: its number and why."""
-
-    line: int
-    reason: str
+    more: tuple[Path, ...] = ()
+    dry_run: bool = False
+    report: Path | None = None
+    max_withdrawn: int = MAX_WITHDRAWN
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
     """What an import did, in entries. ``conflicts`` are among ``added``; ``refused`` counts rows by reason.
 
-    ``notes`` are the first `MAX_NOTES` of the refused and the conflicting.
+    ``withdrawn`` are those that the source took back, ``released`` those that it took back and another source still states.
+    ``notes`` are the first `refusals.MAX_NOTES` of each reason, and of the conflicts.
     """
 
     list_id: str
@@ -67,99 +73,143 @@ class ImportReport:
     conflicts: int
     refused: Mapping[str, int]
     notes: tuple[Note, ...]
+    withdrawn: int = 0
+    released: int = 0
+    dry_run: bool = False
 
 
-def import_list(store: Store, request: ImportRequest, progress: Callable[[int], None] | None = None) -> ImportReport:
-    """Import one file, all of it or nothing. ``progress`` is told the number of the last line read, every `CHUNK_ROWS` rows.
+class _Rehearsed(Exception):
+    """A dry run has come to its end: nothing of it stays."""
 
-    Raises `UsageError` (bad lines, no digests, cannot be read) and leaves the database as it was.
+
+def import_list(
+    store: Store, request: ImportRequest, progress: Progress | None = None, *, finish: Finish | None = None
+) -> ImportReport:
+    """Import files, all of them or nothing. ``progress`` is told the number of the last line read, every `CHUNK_ROWS` rows.
+
+    ``finish`` is called in the same transaction before it ends, with the id of the list.
+
+    Raises `UsageError` (bad lines, no digests, cannot be read) and leaves the database as it was; the report is written anyway.
     """
     check_name(request.list_id, "list id")
     check_text(request.source_name, "source name", 128)
-    run = _Run(request)
-    try:
-        with io.BufferedReader(io.FileIO(request.source), _BUFFER_BYTES) as stream, store.writing() as session:
-            run.list_id = ensure_list(session, request.list_id).id
-            for chunk in _chunks(read_rows(stream, request.shape), run):
-                run.take(session.connection(), chunk)
-                if progress is not None:
-                    progress(chunk[-1][0])
-            run.finish(session)
-    except OSError as error:
-        raise UsageError(f"cannot read {request.source}: {error.strerror}") from None
+    failure: UsageError | None = None
+    with report_file(request.report) as out:
+        run = _Run(request, Refusals(out))
+        try:
+            _transact(store, run, progress, finish)
+        except UsageError as error:
+            failure = error
+        run.close(failure)
     store.compact_log()
+    if failure is not None:
+        raise failure
     return run.report()
 
 
-def _chunks(rows: Iterable[tuple[int, Row | BadLine]], run: _Run) -> Iterator[list[tuple[int, Row]]]:
-    chunk: list[tuple[int, Row]] = []
-    for number, row in rows:
-        if isinstance(row, BadLine):
-            run.bad_line(number, row)
-            continue
-        chunk.append((number, row))
-        if len(chunk) == CHUNK_ROWS:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def _transact(store: Store, run: _Run, progress: Progress | None, finish: Finish | None) -> None:
+    try:
+        with store.writing() as session:
+            run.begin(session)
+            for chunk in chunks(run.paths, run.shape, run):
+                run.take(session.connection(), chunk)
+                if progress is not None:
+                    progress(chunk[-1][0].line)
+            run.finish(session)
+            if finish is not None:
+                finish(session, run.list_id)
+            if run.dry_run:
+                raise _Rehearsed
+    except _Rehearsed:
+        return
 
 
 class _Run:
     """The counts and notes of one import, and the writing of its chunks."""
 
-    def __init__(self, request: ImportRequest) -> None:
+    def __init__(self, request: ImportRequest, refusals: Refusals) -> None:
         self.list_id = 0
+        self.paths = (request.source, *request.more)
+        self.shape = request.shape
+        self.dry_run = request.dry_run
         self._request = request
         self._source = request.source_name
         self._now = time.time()
         self._counts: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
+        self._refusals = refusals
         self._bad: list[Note] = []
-        self._notes: list[Note] = []
+        self._patient = request.dry_run or request.report is not None
 
-    def bad_line(self, number: int, reason: BadLine) -> None:
-        """Count it or, where bad lines are not to be skipped, stop at the tenth."""
-        note = Note(number, str(reason))
-        if self._request.skip_bad:
-            self._refuse("bad_line", note)
-            return
-        self._bad.append(note)
-        if len(self._bad) == MAX_NOTES:
-            self._stop_if_bad()
+    def begin(self, session: Session) -> None:
+        """Find or make the list."""
+        self.list_id = ensure_list(session, self._request.list_id).id
+
+    def bad_line(self, note: Note) -> None:
+        """Count it; where bad lines are not to be skipped, stop at the tenth, unless somebody wants to hear of all of them."""
+        self._refusals.refuse("bad_line", note)
+        if not self._request.skip_bad:
+            if len(self._bad) < MAX_NOTES:
+                self._bad.append(note)
+            if len(self._bad) == MAX_NOTES and not self._patient:
+                self._stop_if_bad()
+
+    def left_out(self, what: str, note: Note) -> None:
+        """Count what is well and not wanted."""
+        self._refusals.refuse(what, note)
 
     def _stop_if_bad(self) -> None:
         if self._bad:
-            lines = "; ".join(f"line {note.line}: {note.reason}" for note in self._bad)
+            lines = "; ".join(f"{note.place}: {note.reason}" for note in self._bad)
             raise UsageError(
                 f"{self._request.source} has bad lines, nothing was imported: {lines}",
                 hint="mend the list, or leave such lines out with --skip-bad",
             )
 
-    def _refuse(self, what: str, note: Note) -> None:
-        self._refused[what] += 1
-        self._note(note)
-
-    def _note(self, note: Note) -> None:
-        if len(self._notes) < MAX_NOTES:
-            self._notes.append(note)
-
-    def take(self, connection: Connection, chunk: Sequence[tuple[int, Row]]) -> None:
+    def take(self, connection: Connection, chunk: Chunk) -> None:
         """Match one chunk with the entries that share a digest with it, and write what changed."""
-        if self._bad:
+        if self._bad and not self._patient:
             return  # the import has failed; the rest is read for its line numbers only
-        index = Index(connection, self.list_id, [row for _, row in chunk])
-        good = guard.known_good(connection, (pair for _, row in chunk for pair in row.digests.items()))
-        for number, row in chunk:
-            self._decide(number, row, merging.decide(row, index.sharing(row), good), index)
+        feed = Feed(connection, self.list_id, self._source, self._now)
+        named = feeds.newest(item for _, item in chunk if isinstance(item, Named))
+        before = feed.known(named) if named else {}
+        current = {ref: one for ref, one in named.items() if ref not in before or before[ref].at <= one.at}
+        rows = [(note, row) for note, item in chunk if (row := self._row(note, item, current, before)) is not None]
+        refused = self._match(connection, rows)
+        if current:
+            items = self._items(connection, current, refused)
+            news = [(one, entry_id) for one, entry_id in items if entry_id is not None or one.ref in before]
+            self._release(feed, feed.remember(news, before))
+
+    def _row(self, note: Note, item: Row | Named, current: Mapping[str, Named], before: Mapping[str, feeds.Ref]) -> Row | None:
+        if not isinstance(item, Named):
+            return item
+        if current.get(item.ref) is not item:
+            self._counts["unchanged"] += 1  # an older state of what we know
+        elif item.row is None and (item.ref not in before or before[item.ref].entry_id is None):
+            why = item.why if item.why != DELETED else "unknown_deletion"
+            self.left_out(why, note.because(_NOT_ASKED_FOR[why]))
+        else:
+            return item.row
+        return None
+
+    def _match(self, connection: Connection, rows: Sequence[tuple[Note, Row]]) -> set[int]:
+        """Write the rows; the identities of those that were refused."""
+        index = Index(connection, self.list_id, [row for _, row in rows])
+        good = guard.known_good(connection, (pair for _, row in rows for pair in row.digests.items()))
+        refused = {
+            id(row) for note, row in rows if not self._decide(note, row, merging.decide(row, index.sharing(row), good), index)
+        }
         insert_entries(connection, self.list_id, index.new, self._now)
         update_entries(connection, [known for known in index.old if known.touched], self._now, f"import from {self._source}")
+        return refused
 
-    def _decide(self, number: int, row: Row, decided: tuple[Fate, Known | None], index: Index) -> None:
+    def _decide(self, note: Note, row: Row, decided: tuple[Fate, Known | None], index: Index) -> bool:
+        """Whether the row was taken."""
         fate, known = decided
         if fate in merging.REFUSALS:
-            self._refuse(fate.value, Note(number, merging.REFUSALS[fate]))
-        elif known is not None:
+            self._refusals.refuse(fate.value, note.because(merging.REFUSALS[fate]))
+            return False
+        if known is not None:
             changed = merging.absorb(known, row, self._source)
             self._counts["merged" if changed else "unchanged"] += 1
             if changed:
@@ -169,14 +219,37 @@ class _Run:
             self._counts["added"] += 1
             if fate is Fate.CONFLICT:
                 self._counts["conflicts"] += 1
-                self._note(Note(number, merging.CONFLICT_NOTE))
+                self._refusals.note("conflict", note.because(merging.CONFLICT_NOTE))
+        return True
+
+    def _items(
+        self, connection: Connection, current: Mapping[str, Named], refused: set[int]
+    ) -> Iterator[tuple[Named, int | None]]:
+        """Each name with the id of the entry that it is now."""
+        live = [one.row for one in current.values() if one.row is not None and id(one.row) not in refused]
+        index = Index(connection, self.list_id, live)
+        for one in current.values():
+            known = None
+            if one.row is not None and id(one.row) not in refused:
+                _, known = merging.decide(one.row, index.sharing(one.row))
+            yield one, known.id if known is not None else None
+
+    def _release(self, feed: Feed, lost: set[int]) -> None:
+        withdrawn, released = feed.release(lost)
+        self._counts["withdrawn"] += withdrawn
+        self._counts["released"] += released
+        if self._counts["withdrawn"] > self._request.max_withdrawn:
+            raise UsageError(
+                f"{self._source} takes back more than {self._request.max_withdrawn} entries, nothing was imported",
+                hint="is that so? ask them, then allow it with --max-withdrawn",
+            )
 
     def finish(self, session: Session) -> None:
         """Refuse an import with bad lines or without any row; else record it."""
         self._stop_if_bad()
         report = self.report()
         refused = sum(report.refused.values())
-        if report.added + report.merged + report.unchanged + refused == 0:
+        if sum((report.added, report.merged, report.unchanged, report.withdrawn, report.released, refused)) == 0:
             raise UsageError(f"{self._request.source} holds no digest", hint="is it the right file and format?")
         session.add(
             ImportRun(
@@ -190,6 +263,11 @@ class _Run:
             )
         )
 
+    def close(self, failure: UsageError | None) -> None:
+        """The end of the written report."""
+        counts = {name: self._counts[name] for name in ("added", "merged", "unchanged", "conflicts", "withdrawn", "released")}
+        self._refusals.close({**counts, "imported": failure is None and not self.dry_run, "failure": str(failure or "")})
+
     def report(self) -> ImportReport:
         """What was counted so far."""
         counts = self._counts
@@ -199,6 +277,9 @@ class _Run:
             merged=counts["merged"],
             unchanged=counts["unchanged"],
             conflicts=counts["conflicts"],
-            refused=dict(self._refused),
-            notes=tuple(self._notes),
+            refused=dict(self._refusals.counts),
+            notes=self._refusals.notes(),
+            withdrawn=counts["withdrawn"],
+            released=counts["released"],
+            dry_run=self.dry_run,
         )

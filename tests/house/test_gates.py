@@ -20,6 +20,7 @@ GATES: dict[str, set[str]] = {
     "securesystemslib": {"known"},
     "tuf": {"known"},
     "pyrage": {"quarantine"},
+    "defusedxml": {"service"},
     "fastapi": {"service"},
     "sqlalchemy": {"service"},
     "uvicorn": {"service"},

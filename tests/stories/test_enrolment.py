@@ -16,8 +16,8 @@ import pytest
 from hashscan.known.codes import Code, read_code
 from hashscan.known.keys import KeyRing
 from hashscan.service import admin, enrolment
+from hashscan.service.importers.port import Shape
 from hashscan.service.importing import ImportRequest
-from hashscan.service.rows import Shape
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
 from tests.support.between import Between

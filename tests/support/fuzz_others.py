@@ -40,8 +40,9 @@ from hashscan.quarantine.record import (
 )
 from hashscan.quarantine.record import Line as HistoryLine
 from hashscan.service import parsing
+from hashscan.service.importers.formats import choose
+from hashscan.service.importers.port import MAX_CATEGORY, Shape
 from hashscan.service.merging import Row
-from hashscan.service.rows import MAX_CATEGORY, Shape, read_rows
 from hashscan.settings import Settings, load
 from hashscan.strict_json import StrictJsonError, parse_object
 from hashscan.units import MAX_DURATION, parse_duration, parse_size
@@ -143,7 +144,8 @@ Rows = list[tuple[int, Row | BadLine]]
 
 
 def rows_of(data: bytes, shape: Shape) -> Rows:
-    return list(read_rows(io.BufferedReader(io.BytesIO(data)), shape))
+    stream = io.BufferedReader(io.BytesIO(data))
+    return list(choose(stream, shape).read(stream, shape))
 
 
 def rows_hold(data: bytes, found: Rows) -> str:
@@ -446,7 +448,7 @@ def targets() -> list[Target]:
         ),
         *(
             Target(
-                f"service.rows, shape {n}",
+                f"service.importers, shape {n}",
                 seeds,
                 lambda d, s=shape: rows_of(d, s),
                 usage,

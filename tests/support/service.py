@@ -23,9 +23,9 @@ from hashscan.model import Algorithm
 from hashscan.ports import Lists
 from hashscan.service import admin
 from hashscan.service.app import create_app
+from hashscan.service.importers.port import Shape
 from hashscan.service.importing import ImportReport, ImportRequest
 from hashscan.service.keys import OnlineKeys
-from hashscan.service.rows import Shape
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
 

@@ -271,8 +271,8 @@ class Hotline:
 def _found(top: Path) -> None:
     """A hotline that has imported its lists and admitted its companies."""
     from hashscan.service import admin  # noqa: PLC0415 - an extra
+    from hashscan.service.importers.port import Shape  # noqa: PLC0415 - an extra
     from hashscan.service.importing import ImportRequest  # noqa: PLC0415 - an extra
-    from hashscan.service.rows import Shape  # noqa: PLC0415 - an extra
     from hashscan.service.tables import Phase  # noqa: PLC0415 - an extra
 
     data, source = top / "service", top / "list"

@@ -19,7 +19,7 @@ from hashscan.known.keys import token
 from hashscan.model import Action, Algorithm
 from hashscan.service import admin, confirming, parsing, schemas
 from hashscan.service.access import NotServed, api_key_hash, authenticate
-from hashscan.service.rows import Shape
+from hashscan.service.importers.port import Shape
 from hashscan.service.store import open_store
 from hashscan.service.tables import Entry, OutcomeRow, Phase
 from hashscan.strict_json import StrictJsonError

@@ -15,9 +15,9 @@ from hashscan.errors import LockedError, UsageError
 from hashscan.known import selftest
 from hashscan.model import Act, Algorithm, Standing
 from hashscan.service import admin, entries, importing
+from hashscan.service.importers.port import Shape
 from hashscan.service.importing import ImportRequest, Note
 from hashscan.service.merging import CONFLICT_NOTE, Fate, Known, Row, absorb, added, decide
-from hashscan.service.rows import Shape
 from hashscan.service.store import open_store
 from hashscan.service.tables import Entry, HashList, History, ImportRun
 from tests.support.service import LIST, digest, load, make, md5, sha1
