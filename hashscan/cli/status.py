@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hashscan.cli import wiring
+from hashscan.cli import basics
 from hashscan.jobs.status import Facts, status
 from hashscan.report import events, metrics
 
@@ -27,14 +27,17 @@ def command(ctx: click.Context, metrics_file: Path | None, *, as_json: bool) -> 
 
     Asks nobody. Exit 20: lists missing, too old or not to be trusted, or a clock that jumped back. Exit 11: pending candidates.
     """
-    with wiring.conversation(wiring.Talk(json=as_json, quiet=as_json, text_on_stdout=True)) as (reporter, stack):
-        settings = wiring.settings(ctx.obj)
-        shelf = wiring.service_tools(settings).shelf if settings.service.url else None
-        box = wiring.outbox_if_any(settings, stack)
+    with basics.conversation(basics.Talk(json=as_json, quiet=as_json, text_on_stdout=True, progress=False)) as (
+        reporter,
+        stack,
+    ):
+        settings = basics.settings(ctx.obj)
+        shelf = basics.enrolled(settings).shelf if settings.service.url else None
+        box = basics.outbox_if_any(settings, stack)
         facts = Facts(
             pending=box.count() if box else 0,
             unsent=box.unsent_count() if box else 0,
-            cases=tuple(wiring.vault(settings, "").cases()),
+            cases=tuple(basics.cases(settings)),
             state_dir=settings.state_dir,
         )
         now = time.time()

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import ExitCode, FilterError, HashscanError, StateError
-from hashscan.jobs.sync import WITHDRAWABLE
 from hashscan.known.shelf import Shelf
-from hashscan.model import Case, CaseState, Json
+from hashscan.model import WITHDRAWABLE, Case, CaseState, Json
 from hashscan.ports import Target
 from hashscan.report.events import rfc3339
 from hashscan.report.tally import Tally

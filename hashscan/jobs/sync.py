@@ -11,15 +11,11 @@ from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf, gather
 from hashscan.known.trust import may_replace
 from hashscan.known.withdrawn import Withdrawn
-from hashscan.model import Case, CaseState
+from hashscan.model import WITHDRAWABLE, Case
 from hashscan.ports import Fetcher, Lists, PublishedFile, Reporter, Target, Trust, VerdictKey
 from hashscan.report import events
 
 MAX_WAIT = 86_400.0  # seconds: no service keeps its agents away for longer
-
-
-WITHDRAWABLE = frozenset({CaseState.DONE, CaseState.HELD})
-"""Cases that are to be restored, or dismissed, where their entry was withdrawn."""
 
 
 def no_cases() -> Iterable[Case]:

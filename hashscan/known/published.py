@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from hashscan.errors import FilterError
+from hashscan.known.chain import MAX_VERDICT_KEYS_BYTES, Verified
 from hashscan.known.container import MAX_BODY_BYTES, list_ref
-from hashscan.known.proof import MAX_VERDICT_KEYS_BYTES, Verified
 from hashscan.model import ListRef
 from hashscan.ports import Delta, Lists, PublishedFile, Target, VerdictKey
 from hashscan.strict_json import Fields, StrictJsonError, parse_object

@@ -22,8 +22,8 @@ from hashscan.atomic import fsync_directory, make_private_directory, replace_fil
 from hashscan.errors import FilterError
 from hashscan.known import clock, delta
 from hashscan.known.bloom import check_order, open_filter
+from hashscan.known.chain import MAX_PROOF_BYTES
 from hashscan.known.keys import KeyRing
-from hashscan.known.proof import MAX_PROOF_BYTES
 from hashscan.known.sieve import FilterInForce, FilterSieve
 from hashscan.known.withdrawn import Withdrawal, Withdrawn, decode
 from hashscan.model import ListRef

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import FilterError, NotPublishedError, StateError
-from hashscan.known.proof import MAX_PROOF_BYTES, MAX_VERDICT_KEYS_BYTES, VERDICT_KEYS, Chain, pack, unpack, verify
+from hashscan.known.chain import MAX_PROOF_BYTES, MAX_VERDICT_KEYS_BYTES, VERDICT_KEYS, Chain, pack, unpack
 from hashscan.known.published import lists_of
 from hashscan.ports import Fetcher, Lists
 
@@ -63,6 +63,8 @@ class TufTrust:
 
     def reopen(self, proof: bytes) -> Lists:
         """Verify a proof from the pinned root on, whatever its age; 12 ms for the usual one. Raises `FilterError`."""
+        from hashscan.known.proof import verify  # noqa: PLC0415 - brings tuf, which a host without lists does not need
+
         if self._reopened is None or self._reopened.proof != proof:  # a run asks more than once about the same bytes
             self._reopened = lists_of(verify(unpack(proof), self._root), proof, self._provider)
         return self._reopened

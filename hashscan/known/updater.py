@@ -25,7 +25,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from hashscan.atomic import fsync_directory, make_private_directory
 from hashscan.errors import FilterError, NotPublishedError
-from hashscan.known.proof import (
+from hashscan.known.chain import (
     MAX_METADATA_DEPTH,
     MAX_ROOT_BYTES,
     MAX_ROTATIONS,

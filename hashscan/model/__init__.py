@@ -12,6 +12,7 @@ Only a `Candidate` can be named to the service. Only a `Removal`, which holds a 
 from __future__ import annotations
 
 from hashscan.model.cases import (
+    WITHDRAWABLE,
     Action,
     Case,
     CaseState,
@@ -44,6 +45,7 @@ from hashscan.model.walks import (
 )
 
 __all__ = [
+    "WITHDRAWABLE",
     "Act",
     "Action",
     "Algorithm",

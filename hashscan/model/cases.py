@@ -30,6 +30,10 @@ class CaseState(enum.StrEnum):
     PURGED = "purged"
 
 
+WITHDRAWABLE = frozenset({CaseState.DONE, CaseState.HELD})
+"""Cases that are to be restored, or dismissed, where their entry was withdrawn."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One case as people see it. ``state`` DONE means: the name is gone, the evidence is in the vault."""

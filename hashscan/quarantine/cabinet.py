@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from hashscan.errors import QuarantineError, UsageError
-from hashscan.model import Case, CaseState, FileEntry, HashedFile, Place
+from hashscan.model import Case, CaseState, FileEntry, HashedFile
 from hashscan.ports import LogHead
-from hashscan.quarantine import checking, export, held, keeping, log, proofs, restore
+from hashscan.quarantine import checking, export, glance, held, keeping, log, proofs, restore
 from hashscan.quarantine import record_codec as records
 from hashscan.quarantine.checking import Flaw
 from hashscan.quarantine.copying import content_holds
@@ -45,7 +45,7 @@ class Cabinet:
 
     def cases(self) -> Iterator[Case]:
         """All cases, oldest first; one whose record cannot be read is listed as `CaseState.DAMAGED` with the reason."""
-        yield from sorted(map(self._listed, self._store.ids()), key=lambda case: (case.opened, case.id))
+        yield from glance.cases(self._store)
 
     def case(self, case_id: str) -> Case:
         """The case with this id, or the only one whose id begins so."""
@@ -133,7 +133,7 @@ class Cabinet:
         """The cases that the retention profile asks to be purged by now; damaged ones are told by `cases`."""
         found = []
         for case_id in self._store.ids():
-            listed = self._listed(case_id)
+            listed = glance.listed(self._store, case_id)
             if listed.state is not CaseState.DAMAGED:
                 record = self._read(case_id)
                 found += [listed] if keeping.due(record, self._store.clock()) else []
@@ -159,12 +159,6 @@ class Cabinet:
         with self._failures():
             return [*checking.check_certificates(self._store), *checking.check_torn(self._store)]
 
-    def _listed(self, case_id: str) -> Case:
-        try:
-            return self._read(case_id).case()
-        except QuarantineError as error:
-            return Case(case_id, CaseState.DAMAGED, Place(b"", b""), 0, "", "", "", 0.0, str(error))
-
     def _record(self, prefix: str) -> Record:
         return self._read(self._resolve(prefix))
 
@@ -182,9 +176,5 @@ class Cabinet:
             raise UsageError(f"there is no case {prefix} in {self._store.root}")
         return matches[0]
 
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise QuarantineError(f"the vault {self._store.root} failed: {error}") from error
+    def _failures(self) -> AbstractContextManager[None]:
+        return glance.failures(self._store)

@@ -21,7 +21,7 @@ from hashscan.errors import FilterError
 from hashscan.jobs.selftest import require_self_test
 from hashscan.jobs.sync import SyncTools, sync
 from hashscan.known import delta
-from hashscan.known.proof import unpack
+from hashscan.known.chain import unpack
 from hashscan.known.shelf import IN_FORCE, Shelf
 from hashscan.known.trust import FolderFetcher
 from hashscan.model import ListRef

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hashscan.errors import FilterError, ServiceUnavailable, UsageError
 from hashscan.known import bloom, codes, container, delta, enrolment, envelopes, metadata, proof, published, selftest, sizes
+from hashscan.known import chain as metadata_chain
 from hashscan.known import withdrawn as withdrawals
 from hashscan.known.container import BLOOM_HEADER, FilterHeader
 from hashscan.known.envelopes import SigningKey
@@ -340,15 +341,15 @@ def _published() -> tuple[Hotline, bytes]:
 
 
 HOTLINE, PROOF = _published()
-CHAIN = proof.unpack(PROOF)
+CHAIN = metadata_chain.unpack(PROOF)
 ROOT = HOTLINE.root
 
 
-def proof_holds(data: bytes, chain: proof.Chain) -> str:
-    return same(proof.unpack(proof.pack(chain)), chain)
+def proof_holds(data: bytes, chain: metadata_chain.Chain) -> str:
+    return same(metadata_chain.unpack(metadata_chain.pack(chain)), chain)
 
 
-def verify_with(name: str) -> Callable[[bytes], proof.Verified]:
+def verify_with(name: str) -> Callable[[bytes], metadata_chain.Verified]:
     """Verify the chain with one of its files replaced."""
     return lambda data: proof.verify(replace(CHAIN, **{name: (ROOT, data) if name == "roots" else data}), ROOT)
 
@@ -369,12 +370,12 @@ def as_timestamp(data: bytes) -> bytes:
 VERIFIED = proof.verify(CHAIN, ROOT)
 
 
-def verified_holds(data: bytes, found: proof.Verified) -> str:
+def verified_holds(data: bytes, found: metadata_chain.Verified) -> str:
     # Who bends a file without its key may change white space and signatures that do not count, and nothing else.
     return same(found, VERIFIED, "something was believed that nobody signed")
 
 
-def signed_timestamp_holds(data: bytes, found: proof.Verified) -> str:
+def signed_timestamp_holds(data: bytes, found: metadata_chain.Verified) -> str:
     return problem(
         (found.targets == VERIFIED.targets, "other targets"),
         (found.sequence >= 1 and found.root == VERIFIED.root, "a version that is none"),
@@ -382,7 +383,7 @@ def signed_timestamp_holds(data: bytes, found: proof.Verified) -> str:
     )
 
 
-def lists_or_refused(found: proof.Verified) -> bool:
+def lists_or_refused(found: metadata_chain.Verified) -> bool:
     try:
         return isinstance(published.lists_of(found, b"", PROVIDER), Lists)
     except FilterError:
@@ -392,7 +393,7 @@ def lists_or_refused(found: proof.Verified) -> bool:
 def lists_of(data: bytes) -> Lists:
     """``data`` takes the place of the signed part of targets.json. The gate of tuf has parsed it by then."""
     try:
-        targets = parse_object(data, max_bytes=proof.MAX_TARGETS_BYTES, max_depth=proof.MAX_METADATA_DEPTH)
+        targets = parse_object(data, max_bytes=metadata_chain.MAX_TARGETS_BYTES, max_depth=metadata_chain.MAX_METADATA_DEPTH)
     except StrictJsonError as error:
         raise FilterError(str(error)) from None
     return published.lists_of(replace(VERIFIED, targets=targets), PROOF, PROVIDER)
@@ -559,7 +560,7 @@ def targets() -> list[Target]:
             wrap=sealed_as(envelopes.RECEIPTS),
             share=0.4,
         ),
-        Target("proof.unpack", [PROOF], proof.unpack, refused, proof_holds),
+        Target("proof.unpack", [PROOF], metadata_chain.unpack, refused, proof_holds),
         *(
             Target(f"proof.verify: {name}", [data], verify_with(name), refused, verified_holds, share=0.1)
             for name, data in (("roots", CHAIN.roots[1]), *((one, getattr(CHAIN, one)) for one in ("timestamp", "targets")))

@@ -13,7 +13,7 @@ from hashscan.cli.plans import Plan
 from hashscan.cli.wiring import ServiceTools
 from hashscan.jobs.confirm import ServiceConfirmer
 from hashscan.known import envelopes
-from hashscan.known.proof import Chain, Verified, pack, unpack
+from hashscan.known.chain import Chain, Verified, pack, unpack
 from hashscan.known.published import lists_of
 from hashscan.known.shelf import Shelf
 from hashscan.model import Outcome

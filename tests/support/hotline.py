@@ -15,10 +15,10 @@ from typing import Any
 from blake3 import blake3
 
 from hashscan.known import bloom, envelopes, selftest
+from hashscan.known.chain import VERDICT_KEYS
 from hashscan.known.container import FilterHeader
 from hashscan.known.keys import KeyRing, ProviderKey, token
 from hashscan.known.metadata import TargetFileSpec
-from hashscan.known.proof import VERDICT_KEYS
 from hashscan.known.sizes import encode_sizes
 from hashscan.known.trust import TufTrust
 from hashscan.model import Act, Algorithm, Candidate, FileEntry, HashedFile, ListRef, Outcome, Place, Standing

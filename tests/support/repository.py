@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hashscan.errors import FilterError, NotPublishedError
-from hashscan.known import metadata, proof
+from hashscan.known import chain, metadata
 from hashscan.known.envelopes import SigningKey
 from hashscan.known.metadata import ONLINE_ROLES, RootPlan, TargetFileSpec
 
@@ -118,13 +118,13 @@ class Repository:
 
     def proof(self, version: int) -> bytes:
         """What an agent keeps that has refreshed while timestamp, snapshot and targets had this one version."""
-        return proof.pack(
-            proof.Chain(
+        return chain.pack(
+            chain.Chain(
                 tuple(self.roots),
                 self.files["timestamp.json"],
                 self.files[f"{version}.snapshot.json"],
                 self.files[f"{version}.targets.json"],
-                self.files[proof.VERDICT_KEYS],
+                self.files[chain.VERDICT_KEYS],
             )
         )
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from hashscan.errors import FilterError
-from hashscan.known import proof
-from hashscan.known.proof import MAX_PROOF_BYTES, Chain, pack, unpack, verify
+from hashscan.known.chain import MAX_PROOF_BYTES, VERDICT_KEYS, Chain, pack, unpack
+from hashscan.known.proof import verify
 from hashscan.known.trust import TufTrust
 from hashscan.ports import Lists
 from tests.support.agents import with_keys
@@ -219,7 +219,7 @@ def test_targets_without_verdict_keys() -> None:
     repository.sign_targets(9, [])
     repository.sign_snapshot(9, 9)
     repository.sign_timestamp(9, 9)
-    assert proof.VERDICT_KEYS in refusal(repository.proof(9), root=hotline.root)
+    assert VERDICT_KEYS in refusal(repository.proof(9), root=hotline.root)
 
 
 def test_what_is_verified_is_what_was_signed() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashscan.errors import FilterError
-from hashscan.known.proof import Verified
+from hashscan.known.chain import Verified
 from hashscan.known.published import MAX_DELTAS, MAX_LISTS, MAX_WAIT, MAX_WITHDRAWN_BYTES, lists_of
 from hashscan.model import ListRef
 from hashscan.ports import Delta, Lists, PublishedFile, Target, VerdictKey

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from hashscan.errors import FilterError, HashscanError, NotPublishedError, RefusedError, ServiceUnavailable, StateError
-from hashscan.known import proof
-from hashscan.known.proof import MAX_ROTATIONS
+from hashscan.known import chain
+from hashscan.known.chain import MAX_ROTATIONS
 from hashscan.known.trust import ACCEPTED, METADATA
 from hashscan.known.updater import ROOTS, refresh, seed
 from hashscan.ports import Lists
@@ -48,7 +48,7 @@ def agent(tmp_path: Path) -> Agent:
 
 def served(agent: Agent) -> dict[str, bytes]:
     """The files that its next refresh will ask for."""
-    names = ["timestamp.json", "6.snapshot.json", "6.targets.json", proof.VERDICT_KEYS]
+    names = ["timestamp.json", "6.snapshot.json", "6.targets.json", chain.VERDICT_KEYS]
     return {name: agent.hotline.files[name] for name in names}
 
 
@@ -155,12 +155,12 @@ def test_mix_and_match(agent: Agent, name: str, meta: bool) -> None:
 
 
 def test_verdict_keys_of_another_time(agent: Agent) -> None:
-    data = agent.hotline.files[proof.VERDICT_KEYS]
-    agent.hotline.files[proof.VERDICT_KEYS] = data.replace(b"0.0", b"9e9")
-    assert len(agent.hotline.files[proof.VERDICT_KEYS]) == len(data)
+    data = agent.hotline.files[chain.VERDICT_KEYS]
+    agent.hotline.files[chain.VERDICT_KEYS] = data.replace(b"0.0", b"9e9")
+    assert len(agent.hotline.files[chain.VERDICT_KEYS]) == len(data)
     assert agent.refusal() == "", "what is kept is the very file"
     (agent.folder / ACCEPTED).unlink()
-    assert proof.VERDICT_KEYS in agent.refusal()
+    assert chain.VERDICT_KEYS in agent.refusal()
 
 
 # Bytes.
@@ -174,7 +174,7 @@ def endless(inner: Hotline, victim: str) -> Any:
     return Endless()
 
 
-@pytest.mark.parametrize("name", ["2.root.json", "timestamp.json", "6.snapshot.json", "6.targets.json", proof.VERDICT_KEYS])
+@pytest.mark.parametrize("name", ["2.root.json", "timestamp.json", "6.snapshot.json", "6.targets.json", chain.VERDICT_KEYS])
 def test_endless(agent: Agent, name: str) -> None:
     (agent.folder / ACCEPTED).unlink()
     said = agent.refusal(endless(agent.hotline, name))
@@ -409,7 +409,7 @@ def test_what_the_fetcher_raises_comes_through(agent: Agent, error: HashscanErro
     assert caught.value is error
 
 
-@pytest.mark.parametrize("name", ["timestamp.json", "6.snapshot.json", "6.targets.json", proof.VERDICT_KEYS])
+@pytest.mark.parametrize("name", ["timestamp.json", "6.snapshot.json", "6.targets.json", chain.VERDICT_KEYS])
 def test_not_published(agent: Agent, name: str) -> None:
     (agent.folder / ACCEPTED).unlink()
     del agent.hotline.files[name]
@@ -555,12 +555,12 @@ def test_without_our_fields(tmp_path: Path) -> None:
     hotline = make_hotline()
     hotline.publish()
     refreshed = refresh(hotline, tmp_path, hotline.root, clock=lambda: NOW)
-    keys = refreshed.target(proof.VERDICT_KEYS, max_bytes=1000)
-    assert keys == hotline.files[proof.VERDICT_KEYS]
-    assert refreshed.target(proof.VERDICT_KEYS, max_bytes=1000, kept=keys) is keys
-    assert refreshed.target(proof.VERDICT_KEYS, max_bytes=1000, kept=b"x") == keys
+    keys = refreshed.target(chain.VERDICT_KEYS, max_bytes=1000)
+    assert keys == hotline.files[chain.VERDICT_KEYS]
+    assert refreshed.target(chain.VERDICT_KEYS, max_bytes=1000, kept=keys) is keys
+    assert refreshed.target(chain.VERDICT_KEYS, max_bytes=1000, kept=b"x") == keys
     with pytest.raises(FilterError, match="longer"):
-        refreshed.target(proof.VERDICT_KEYS, max_bytes=10)
+        refreshed.target(chain.VERDICT_KEYS, max_bytes=10)
     with pytest.raises(FilterError, match="do not name it"):
         refreshed.target("../../etc/passwd", max_bytes=10)
     assert refreshed.chain(keys).roots == (hotline.root,)

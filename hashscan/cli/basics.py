@@ -1,0 +1,203 @@
+"""What every command needs of a host, and `hashscan status` nothing more: settings, sinks, lock, state, lists, cases.
+
+Kept light: what asks the service, takes files or reads the scanned disk is made in `wiring`, `plans` and `engines`, and
+tests/house/test_startup.py holds what may be imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hashscan.central.link import Link
+from hashscan.central.outbox import Outbox, UntoldOutbox
+from hashscan.errors import HashscanError, IncompleteError, StateError, UsageError
+from hashscan.known.keys import KeyRing
+from hashscan.known.shelf import Shelf
+from hashscan.known.trust import TufTrust
+from hashscan.model import Case
+from hashscan.ports import Lists, Reporter
+from hashscan.quarantine import glance
+from hashscan.quarantine.lock import RunLock
+from hashscan.report import events
+from hashscan.report.fan import Except, Reporters
+from hashscan.report.ndjson import NdjsonReporter
+from hashscan.report.sinks import Readers, for_people
+from hashscan.settings import Settings, load, read_secret
+
+OUTBOX_NAME = "agent.sqlite"
+_MAX_ROOT_BYTES = 512_000  # what `known.proof` takes
+
+
+def settings(config: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """The settings in force for one command."""
+    return load(config=config, flags=flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How a command speaks: ``json`` puts NDJSON on stdout, ``quiet`` leaves out what needs nobody's attention.
+
+    ``progress`` is for commands that may take long.
+    """
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    text_on_stdout: bool = False
+    progress: bool = True
+
+
+@contextmanager
+def conversation(talk: Talk) -> Iterator[tuple[Reporter, ExitStack]]:
+    """All sinks of one command, and a stack that closes what the command opens.
+
+    Text for people goes to stderr (or stdout, where the text is the result), NDJSON to stdout. An error is the last NDJSON line
+    and goes on to the front door, which tells people.
+    """
+    machines: list[Reporter] = []
+    if talk.json:
+        machines.append(NdjsonReporter(sys.stdout, secrets.token_hex(8), socket.gethostname(), time.time))
+    # A result is told once, in the form that was asked for.
+    text = not (talk.json and talk.text_on_stdout)
+    readers = Readers(text, talk.progress and not talk.quiet, talk.quiet, talk.verbose)
+    with ExitStack() as stack:
+        people = for_people(sys.stdout if talk.text_on_stdout and not talk.json else sys.stderr, readers, stack)
+        try:
+            yield Reporters([*(Except(one, {"progress"}) for one in machines), *people]), stack
+        except HashscanError as error:
+            with suppress(IncompleteError):  # a reader that is gone cannot be told so
+                Reporters(machines).tell(events.exit_error(error))
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What an enrolled host has before it asks anybody: the way to the service, its trust, keys and lists."""
+
+    settings: Settings
+    link: Link
+    trust: TufTrust
+    ring: KeyRing
+    shelf: Shelf
+
+    @property
+    def provider(self) -> str:
+        """The name of this provider."""
+        return self.settings.service.provider
+
+    def lists_in_force(self) -> tuple[Lists, bool]:
+        """The lists in force and whether they are stale. Raises `FilterError`."""
+        view = self.shelf.view(time.time(), max_age=self.settings.lists.max_age)
+        return view.lists, view.stale
+
+
+def enrolled(chosen: Settings) -> Enrolled:
+    """What the enrolment left here. Raises `UsageError` where no service is configured."""
+    told = chosen.service
+    if not told.url or not told.provider:
+        hint = "set service.url and service.provider from the enrolment, or audit with 'scan --known LIST'"
+        raise UsageError("no central service is configured", hint=hint)
+    folder = chosen.state_dir / "lists"
+    trust = TufTrust(pinned_root(Path(told.root_file)), told.provider, folder / "tuf")
+    ring = KeyRing.from_text(read_secret(Path(told.provider_key_file), lines=True))
+    return Enrolled(chosen, link(chosen), trust, ring, Shelf(folder, trust, ring))
+
+
+def link(chosen: Settings) -> Link:
+    """How to reach the configured service. Raises `UsageError`."""
+    told = chosen.service
+    return Link(
+        told.url,
+        read_secret(Path(told.api_key_file)),
+        ca_file=Path(told.ca_file) if told.ca_file else None,
+        proxy=told.proxy or None,
+        deadline=told.deadline,
+        client_cert=_client_cert(chosen),
+        total=told.sync_deadline,
+    )
+
+
+def _client_cert(chosen: Settings) -> tuple[Path, Path] | None:
+    names = (chosen.service.client_cert_file, chosen.service.client_key_file)
+    if not any(names):
+        return None
+    if not all(names):
+        hint = "set both service.client_cert_file and service.client_key_file"
+        raise UsageError("a client certificate needs its private key", hint=hint)
+    return Path(names[0]), Path(names[1])
+
+
+def pinned_root(path: Path) -> bytes:
+    """The pinned root of the service. Raises `UsageError`."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_ROOT_BYTES + 1)
+    except OSError as error:
+        hint = "service.root_file comes with the enrolment"
+        raise UsageError(f"cannot read the pinned root {path}: {error.strerror}", hint=hint) from None
+    if len(data) > _MAX_ROOT_BYTES:
+        raise UsageError(f"the pinned root {path} is longer than {_MAX_ROOT_BYTES} bytes")
+    return data
+
+
+def outbox(chosen: Settings, stack: ExitStack, *, untold: bool = False) -> Outbox:
+    """The durable state between this host and the service."""
+    cls = UntoldOutbox if untold else Outbox
+    opened = cls(chosen.state_dir / OUTBOX_NAME, time.time)
+    stack.callback(opened.close)
+    return opened
+
+
+def outbox_if_any(chosen: Settings, stack: ExitStack) -> Outbox | None:
+    """The same where there is one; looking makes none. Raises `StateError` where nobody can tell."""
+    try:
+        os.stat(chosen.state_dir / OUTBOX_NAME)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StateError(f"the state in {chosen.state_dir} cannot be read: {error.strerror}", hint="are you root?") from None
+    return outbox(chosen, stack)
+
+
+def cases(chosen: Settings) -> Sequence[Case]:
+    """All cases of this host, oldest first. Raises `QuarantineError` where the vault cannot be read."""
+    return glance.cases_at(chosen.vault_dir)
+
+
+def actor(command: str) -> str:
+    """Who does this, for records and the log: the command, the user it runs as, and who became that user by sudo."""
+    before = os.environ.get("SUDO_USER", "")
+    return f"{command} ({user()}{f', sudo by {before}' if before else ''})"
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """One line for people, on stdout or stderr. Raises `IncompleteError` where the screen is gone: what was done is done."""
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        raise IncompleteError(f"the screen cannot be written: {error.strerror}", hint="check where the output goes") from error
+
+
+def user() -> str:
+    """The name of the user that this runs as, or the number of one without a name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def lock(chosen: Settings, name: str = "lock") -> RunLock:
+    """One run at a time; a sync, which only replaces lists in one step, has a lock of its own."""
+    return RunLock(chosen.run_dir / name)

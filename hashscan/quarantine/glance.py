@@ -1,0 +1,50 @@
+"""All cases as a listing shows them. Apart from the `cabinet`, which brings everything that can be done with a case."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hashscan.errors import QuarantineError
+from hashscan.model import Case, CaseState, Place
+
+if TYPE_CHECKING:
+    from hashscan.quarantine.store import CaseStore
+
+
+@contextmanager
+def failures(store: CaseStore) -> Iterator[None]:
+    """What the system refuses becomes `QuarantineError`."""
+    try:
+        yield
+    except OSError as error:
+        raise QuarantineError(f"the vault {store.root} failed: {error}") from error
+
+
+def listed(store: CaseStore, case_id: str) -> Case:
+    """One case; `CaseState.DAMAGED` with the reason where its record cannot be read."""
+    try:
+        with failures(store):
+            return store.read(case_id).case()
+    except QuarantineError as error:
+        return Case(case_id, CaseState.DAMAGED, Place(b"", b""), 0, "", "", "", 0.0, str(error))
+
+
+def cases(store: CaseStore) -> Iterator[Case]:
+    """All cases, oldest first. Raises `QuarantineError` where the vault cannot be read."""
+    yield from sorted((listed(store, case_id) for case_id in store.ids()), key=lambda case: (case.opened, case.id))
+
+
+def cases_at(root: Path) -> list[Case]:
+    """The same of the vault in this folder; none where there is none yet. Raises `QuarantineError`."""
+    try:
+        if not root.exists():
+            return []
+    except OSError as error:
+        raise QuarantineError(f"the vault {root} cannot be read: {error.strerror}") from error
+    from hashscan.quarantine.store import CaseStore  # noqa: PLC0415 - most hosts have no case, and status is asked every minute
+
+    return list(cases(CaseStore(root, time.time)))
