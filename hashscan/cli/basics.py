@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from hashscan.quarantine import glance
 from hashscan.quarantine.lock import RunLock
 from hashscan.report import events
 from hashscan.report.fan import Except, Reporters
+from hashscan.report.history import FOLDER, History
 from hashscan.report.ndjson import NdjsonReporter
 from hashscan.report.sinks import Readers, for_people
 from hashscan.settings import Settings, load, read_secret
@@ -57,6 +58,7 @@ class Talk:
     verbose: bool = False
     text_on_stdout: bool = False
     progress: bool = True
+    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 @contextmanager
@@ -68,7 +70,7 @@ def conversation(talk: Talk) -> Iterator[tuple[Reporter, ExitStack]]:
     """
     machines: list[Reporter] = []
     if talk.json:
-        machines.append(NdjsonReporter(sys.stdout, secrets.token_hex(8), socket.gethostname(), time.time))
+        machines.append(NdjsonReporter(sys.stdout, talk.run_id, socket.gethostname(), time.time))
     # A result is told once, in the form that was asked for.
     text = not (talk.json and talk.text_on_stdout)
     readers = Readers(text, talk.progress and not talk.quiet, talk.quiet, talk.verbose)
@@ -174,6 +176,11 @@ def outbox_if_any(chosen: Settings, stack: ExitStack) -> Outbox | None:
 def cases(chosen: Settings) -> Sequence[Case]:
     """All cases of this host, oldest first. Raises `QuarantineError` where the vault cannot be read."""
     return glance.cases_at(chosen.vault_dir)
+
+
+def history(chosen: Settings) -> History:
+    """The runs that this host remembers."""
+    return History(chosen.state_dir / FOLDER, chosen.report.keep)
 
 
 def actor(command: str) -> str:

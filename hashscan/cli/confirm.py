@@ -6,7 +6,7 @@ import time
 
 import click
 
-from hashscan.cli import plans, wiring
+from hashscan.cli import alerting, plans, wiring
 from hashscan.cli.stopping import Stop
 from hashscan.jobs.conclude import ActTools
 from hashscan.jobs.confirm import confirm_waiting
@@ -23,9 +23,11 @@ from hashscan.report.tally import Tally
 @click.pass_context
 def command(ctx: click.Context, *, quarantine: bool | None, as_json: bool, quiet: bool) -> int:
     """Ask the service again about pending candidates, act on the answers, and tell outcomes that it has not acknowledged."""
-    with wiring.conversation(wiring.Talk(json=as_json, quiet=quiet)) as (reporter, stack):
+    talk = wiring.Talk(json=as_json, quiet=quiet)
+    with wiring.conversation(talk) as (screen, stack):
         settings = wiring.settings(ctx.obj, {"quarantine.enabled": quarantine})
-        return _confirm(plans.service_plan(settings, stack, dry_run=False, trigger="confirm"), reporter, Stop(stack))
+        with alerting.heard(settings, talk, screen, alerting.Run("confirm")) as reporter:
+            return _confirm(plans.service_plan(settings, stack, dry_run=False, trigger="confirm"), reporter, Stop(stack))
 
 
 def _confirm(plan: plans.Plan, reporter: Reporter, stop: Stop) -> int:

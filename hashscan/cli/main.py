@@ -22,10 +22,12 @@ _COMMANDS = {
     "quarantine": ("hashscan.cli.quarantine", "what was quarantined, and what waits for a person"),
     "audit": ("hashscan.cli.audit", "prove why a file was taken, years later and offline"),
     "cache": ("hashscan.cli.cache", "look into the digest cache, check it, or throw it away"),
+    "report": ("hashscan.cli.report", "a report of a run as text, JSON, CSV or one HTML page"),
     "status": ("hashscan.cli.status", "lists in force, last scan, pending candidates, cases"),
     "enroll": ("hashscan.cli.enroll", "enrol this host at a service with a single-use code"),
     "rotate-key": ("hashscan.cli.rotate_key", "put a new API key into the place of this host's"),
     "selftest": ("hashscan.cli.selftest", "send one harmless file the whole way"),
+    "schema": ("hashscan.cli.schema", "the JSON Schema of events and reports"),
     "demo": ("hashscan.cli.demo", "the whole job on one machine, in a temporary folder"),
     "service": ("hashscan.cli.service", "the central service that a hotline runs (extra 'service')"),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hashscan.cli import engines, plans, wiring
+from hashscan.cli import alerting, engines, plans, wiring
 from hashscan.cli.stopping import Stop
 from hashscan.errors import UsageError
 from hashscan.jobs.conclude import ActTools
@@ -40,16 +40,19 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     """
     if options["known"] and options["quarantine"]:
         raise UsageError("an audit against a plain list never moves files", hint="leave --quarantine or --known out")
-    with wiring.conversation(wiring.Talk(json=options["as_json"], quiet=options["quiet"])) as (reporter, stack):
+    talk = wiring.Talk(json=options["as_json"], quiet=options["quiet"])
+    with wiring.conversation(talk) as (screen, stack):
         flags = {"scan.jobs": options["jobs"], "quarantine.enabled": options["quarantine"]}
         settings = wiring.settings(ctx.obj, flags)
-        roots = engines.absolute(options["paths"])
-        if options["known"]:
-            plan = plans.audit_plan(options["known"])
-        else:
-            plan = plans.service_plan(settings, stack, dry_run=options["dry_run"])
-            require_self_test(plan.sieve)
-        return _recheck(settings, plan, roots, reporter, Stop(stack))
+        heard = alerting.Run("recheck", audit=bool(options["known"]))
+        with alerting.heard(settings, talk, screen, heard) as reporter:
+            roots = engines.absolute(options["paths"])
+            if options["known"]:
+                plan = plans.audit_plan(options["known"])
+            else:
+                plan = plans.service_plan(settings, stack, dry_run=options["dry_run"])
+                require_self_test(plan.sieve)
+            return _recheck(settings, plan, roots, reporter, Stop(stack))
 
 
 def _recheck(settings: Settings, plan: plans.Plan, roots: list[bytes], reporter: Reporter, stop: Stop) -> int:

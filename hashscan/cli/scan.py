@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from hashscan.cli import engines, plans, wiring
+from hashscan.cli import alerting, engines, plans, wiring
 from hashscan.cli.resuming import checkpoint_of, stopped_scan
 from hashscan.cli.stopping import Stop
 from hashscan.errors import ExitCode, FilterError, QuarantineError, RefusedError, UsageError
@@ -50,6 +50,12 @@ def _path(value: str) -> bytes:
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), help="Worker processes.")
 @click.option("--no-cache", is_flag=True, help="Read every file, and remember no digest.")
 @click.option("--resume", is_flag=True, help="Go on with the scan that was stopped or killed; it knows its PATHS.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write the report of this run as a page.",
+)
 @click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless somebody should look.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every skipped path.")
@@ -61,30 +67,37 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     Findings are reported; they are moved only with --quarantine or where the configuration switches that on.
     """
     talk = wiring.Talk(json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    with wiring.conversation(talk) as (reporter, stack):
+    with wiring.conversation(talk) as (screen, stack):
         flags = {
             "scan.jobs": options["jobs"],
             "quarantine.enabled": options["quarantine"],
             "cache.enabled": False if options["no_cache"] else None,
         }
         settings = wiring.settings(ctx.obj, flags)
-        roots = engines.absolute(options["paths"])
-        listed = engines.absolute(_listed(options["files_from"], null=options["null"]))
-        if options["resume"] and (roots or listed or options["known"]):
-            raise UsageError("--resume goes on with the paths and lists of a scan that was stopped", hint="name no PATH")
-        if not roots and not listed and not options["resume"]:
-            raise UsageError("nothing to scan", hint="name at least one PATH")
-        own = engines.own_folders(settings)
-        silent = engines.unanswering(settings, [*roots, *listed])
-        own.refuse([path for path in (*roots, *listed) if path not in silent])
-        run = _Run(reporter, stack, time.time(), roots, listed, own, silent)
-        try:
-            code = _scan(settings, options, run)
-        except (FilterError, RefusedError, QuarantineError) as error:
-            if not options["known"] and not options["dry_run"]:
-                record_failure(settings.state_dir, error, started=run.started)
-            raise
+        heard = alerting.Run("scan", audit=bool(options["known"]), page=options["html"])
+        with alerting.heard(settings, talk, screen, heard) as reporter:
+            code = _prepared(settings, options, reporter, stack)
     return _mapped(code, options["exit_code"])
+
+
+def _prepared(settings: Settings, options: dict[str, Any], reporter: Reporter, stack: ExitStack) -> ExitCode:
+    """The scan, after what was asked for was checked."""
+    started = time.time()
+    roots = engines.absolute(options["paths"])
+    listed = engines.absolute(_listed(options["files_from"], null=options["null"]))
+    if options["resume"] and (roots or listed or options["known"]):
+        raise UsageError("--resume goes on with the paths and lists of a scan that was stopped", hint="name no PATH")
+    if not roots and not listed and not options["resume"]:
+        raise UsageError("nothing to scan", hint="name at least one PATH")
+    own = engines.own_folders(settings)
+    silent = engines.unanswering(settings, [*roots, *listed])
+    own.refuse([path for path in (*roots, *listed) if path not in silent])
+    try:
+        return _scan(settings, options, _Run(reporter, stack, started, roots, listed, own, silent))
+    except (FilterError, RefusedError, QuarantineError) as error:
+        if not options["known"] and not options["dry_run"]:
+            record_failure(settings.state_dir, error, started=started)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,10 @@ def progress(tally: Tally) -> Event:
 
 
 def summary(tally: Tally, *, complete: bool, seconds: float) -> Event:
-    """The last event of a run. ``complete`` is whether every root was walked to its end; ``seconds`` is wall time."""
+    """The last event of a run. ``complete`` is whether every root was walked to its end; ``seconds`` is wall time.
+
+    ``sink_failures`` is empty here: what sinks could not tell is filled in by `report.alerts`, which hears of it.
+    """
     data: dict[str, Json] = {
         "complete": complete,
         "exit_code": int(tally.exit_code),
@@ -132,6 +135,7 @@ def summary(tally: Tally, *, complete: bool, seconds: float) -> Event:
         "filter_problem": tally.filter_problem,
         "stale": tally.stale,
         "unsettled_cases": tally.unsettled_cases,
+        "sink_failures": {},
         "tenants": [{"tenant": printable(name), "findings": n} for name, n in tally.by_tenant.most_common(TENANTS_TOLD)],
         **_counts(tally),
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from hashscan.errors import UsageError
 
-NAMES = ("event",)
+NAMES = ("event", "report")
 
 
 def load(name: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from rich.text import Text
 
 from hashscan.model import Action, Json
 from hashscan.report.fields import duration, list_name, list_names, number, rows, size, table, text
+from hashscan.report.meaning import meaning
 
 Data = Mapping[str, Json]
 _LABEL_WIDTH = 12  # columns: the longest label is "quarantined"
-_ACTION_STYLE: Mapping[str, str] = {
+ACTION_STYLE: Mapping[str, str] = {
     Action.FAILED: "bold red",
     Action.HELD: "bold yellow",
     Action.QUARANTINED: "green",
@@ -50,7 +51,7 @@ def _action(data: Data) -> list[Text]:
     done = text(data, "action")
     case = text(data, "case_id")
     detail = "; ".join(part for part in (f"case {case}" if case else "", text(data, "reason")) if part)
-    return _line(done, _ACTION_STYLE.get(done, ""), text(data, "path"), detail)
+    return _line(done, ACTION_STYLE.get(done, ""), text(data, "path"), detail)
 
 
 def _skipped(data: Data) -> list[Text]:
@@ -154,29 +155,14 @@ def _flat(data: Data, above: str = "") -> Iterator[tuple[str, str]]:
             yield name, text(data, key)
 
 
+_HEADLINES: Mapping[int, str] = {0: "bold green", 3: "bold yellow", 4: "bold yellow", 11: "bold yellow"}
+
+
 def headline(data: Data) -> Text:
     """One line for a summary: what the exit code means, in words, and how long it took."""
-    found = number(table(data, "candidates"), "findings")
-    waiting = number(table(data, "candidates"), "pending")
-    undone = number(table(data, "actions"), "failed") + number(table(data, "actions"), "held")
-    said = {
-        0: ("complete, nothing found", "bold green"),
-        3: ("incomplete: nothing found in what could be read", "bold yellow"),
-        4: ("stopped before the end; it can be resumed", "bold yellow"),
-        10: (f"{found:,} confirmed {_files(found)}", "bold red"),
-        11: (f"{waiting:,} candidate {_files(waiting)} without an answer yet", "bold yellow"),
-        12: (f"{found:,} confirmed {_files(found)}, {undone:,} of the actions failed or held", "bold red"),
-        20: ("a filter is missing, too old or not to be trusted", "bold red"),
-        22: ("the service refused us", "bold red"),
-    }
-    words, style = said.get(number(data, "exit_code"), (f"ended with exit code {number(data, 'exit_code')}", "bold red"))
     seconds = data.get("seconds")
     took = f" ({duration(seconds)})" if isinstance(seconds, (int, float)) else ""
-    return Text.assemble((words, style), took)
-
-
-def _files(count: int) -> str:
-    return "file" if count == 1 else "files"
+    return Text.assemble((meaning(data), _HEADLINES.get(number(data, "exit_code"), "bold red")), took)
 
 
 _WORDS: Mapping[str, Callable[[Data], list[Text]]] = {

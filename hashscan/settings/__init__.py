@@ -24,6 +24,7 @@ from hashscan.settings.sections import (
     ListsSettings,
     PathSettings,
     QuarantineSettings,
+    ReportSettings,
     RetentionSettings,
     ScanSettings,
     ServiceSettings,
@@ -53,6 +54,7 @@ class Settings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -92,6 +94,7 @@ _SECTIONS: Mapping[str, Any] = {
     "evidence": EvidenceSettings,
     "retention": RetentionSettings,
     "cache": CacheSettings,
+    "report": ReportSettings,
     "paths": PathSettings,
 }
 

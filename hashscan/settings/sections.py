@@ -109,3 +109,10 @@ class PathSettings:
     state: str = _setting("", as_text, "durable state: lists, pending candidates, vault", is_path=True)
     run: str = _setting("", as_text, "lock", is_path=True)
     cache: str = _setting("", as_text, "digest cache: losing it costs time only", is_path=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """[report]: what is remembered of runs."""
+
+    keep: int = _setting(100, as_count, "reports of so many runs are remembered, at most 128 MiB of them; 0 is none")

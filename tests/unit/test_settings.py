@@ -53,6 +53,7 @@ KEYS: dict[str, tuple[str, str, Any]] = {
     "cache.enabled": ("false", "no", False),
     "cache.reread": ("5", "5", 5),
     "cache.max_size": ('"3M"', "3M", 3 << 20),
+    "report.keep": ("9", "9", 9),
     "paths.cache": ('"/x/cache"', "/x/cache", "/x/cache"),
     "paths.state": ('"/x/state"', "/x/state", "/x/state"),
     "paths.run": ('"/x/run"', "/x/run", "/x/run"),
