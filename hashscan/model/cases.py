@@ -72,7 +72,11 @@ class Action(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the service is told about a finding: no path, no name, no customer. Times in seconds since 1970."""
+    """What the service is told about a finding: no path, no name, no customer. Times in seconds since 1970.
+
+    ``finding`` is the same in all outcomes about one entry at one place, and says nothing about the place; "" from before there
+    was such a thing.
+    """
 
     id: str
     entry: str
@@ -81,3 +85,4 @@ class Outcome:
     action: Action
     first_seen: float
     acted_at: float
+    finding: str = ""

@@ -99,4 +99,5 @@ def _outcome(fields: Fields) -> Outcome:
         action=action,
         first_seen=fields.number("first_seen"),
         acted_at=fields.number("acted_at"),
+        finding="" if fields.is_null("finding") else fields.text("finding", max_chars=80),
     )

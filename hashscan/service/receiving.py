@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from hashscan.model import Outcome
 from hashscan.ports import LogHead
 from hashscan.service.access import Caller
+from hashscan.service.monitor.keeping import New, Teller, note, times_of
 from hashscan.service.tables import ApiKey, Entry, OutcomeRow
 
 
@@ -23,10 +24,14 @@ def receive(session: Session, caller: Caller, outcomes: Sequence[Outcome], now: 
     """
     received = _known(session, caller, outcomes)
     entry_ids = _entry_ids(session, outcomes)
+    times = times_of(session, caller.id, outcomes, now)
+    new = []
     for outcome in outcomes:
         if outcome.id not in received:
             received[outcome.id] = now
-            session.add(_row(caller, outcome, entry_ids.get(outcome.entry), now))
+            new.append(New(outcome, entry_ids.get(outcome.entry)))
+            session.add(_row(caller, new[-1], times[outcome.id].doubt, now))
+    note(session, Teller(caller.id, caller.api_key_id), new, times, now)
     receipts = [{"id": one, "received": received[one]} for one in dict.fromkeys(outcome.id for outcome in outcomes)]
     told: dict[str, object] = {"provider": caller.name, "issued": now, "receipts": receipts}
     if head is not None:
@@ -48,16 +53,20 @@ def _entry_ids(session: Session, outcomes: Sequence[Outcome]) -> dict[str, int]:
     return {row.public_id: row.id for row in session.execute(query)}
 
 
-def _row(caller: Caller, outcome: Outcome, entry_id: int | None, now: float) -> OutcomeRow:
+def _row(caller: Caller, new: New, doubt: str, now: float) -> OutcomeRow:
+    outcome = new.outcome
     return OutcomeRow(
         provider_id=caller.id,
         outcome_id=outcome.id,
         list_name=outcome.list_id,
         entry=outcome.entry,
-        entry_id=entry_id,
+        entry_id=new.entry_id,
         verdict=outcome.verdict_id,
         action=outcome.action.value,
         first_seen=outcome.first_seen,
         acted_at=outcome.acted_at,
         received=now,
+        api_key_id=caller.api_key_id,
+        finding=outcome.finding or None,
+        doubt=doubt or None,
     )

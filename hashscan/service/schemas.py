@@ -129,7 +129,9 @@ OUTCOMES_SCHEMA = _object(
                     "action": {"enum": [action.value for action in Action]},
                     "first_seen": {"type": "number", "minimum": 0},
                     "acted_at": {"type": "number", "minimum": 0},
-                }
+                    "finding": {"type": ["string", "null"], "minLength": 1, "maxLength": 80},
+                },
+                "finding",
             ),
         },
         "log": _object({"lines": {"type": "integer", "minimum": 0}, "hash": _HEX64}),

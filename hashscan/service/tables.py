@@ -48,7 +48,7 @@ class ServiceRow(Base):
 
 
 class Provider(Base):
-    """A company. ``epoch`` is that of its next publications; see `ProviderKeyRow`, `ApiKey`."""
+    """A company. ``epoch`` is that of its next publications; ``country`` ISO 3166 alpha-2. See `ProviderKeyRow`, `ApiKey`."""
 
     __tablename__ = "provider"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -56,6 +56,7 @@ class Provider(Base):
     phase: Mapped[str] = mapped_column(String(16))
     epoch: Mapped[int]
     created: Mapped[float]
+    country: Mapped[str | None] = mapped_column(String(2))
 
 
 class ProviderKeyRow(Base):
@@ -72,7 +73,8 @@ class ProviderKeyRow(Base):
 class ApiKey(Base):
     """An API key of one agent, stored as its SHA-256 only. ``label`` is what people call the agent.
 
-    ``log_*`` is the head of its vault's log, as last told.
+    ``log_*`` is the head of its vault's log, as last told. ``site`` and ``country`` (ISO 3166 alpha-2) are where it is.
+    ``pending`` candidates waited for an answer, the oldest since ``pending_since``, when the agent told at ``pending_told``.
     ``added_by`` is the key that asked for this one: where the older was stolen, the thief has perhaps made the younger one.
     """
 
@@ -87,13 +89,18 @@ class ApiKey(Base):
     log_lines: Mapped[int | None]
     log_hash: Mapped[str | None] = mapped_column(String(64))
     added_by: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))
+    site: Mapped[str | None] = mapped_column(String(64))
+    country: Mapped[str | None] = mapped_column(String(2))
+    pending: Mapped[int | None]
+    pending_since: Mapped[float | None]
+    pending_told: Mapped[float | None]
 
 
 class EnrolmentCode(Base):
     """A single-use code: ``public_id`` names it, ``secret`` proves it. ``api_key_id`` is the key that it was used for.
 
     ``secret`` is empty once nobody may use the code any more; ``failures`` counts wrong proofs; ``root_sha256`` is that of the
-    root that it pins.
+    root that it pins. ``site`` and ``country`` go to the API key.
     """
 
     __tablename__ = "enrolment_code"
@@ -107,6 +114,8 @@ class EnrolmentCode(Base):
     expires: Mapped[float]
     used: Mapped[float | None]
     api_key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))
+    site: Mapped[str | None] = mapped_column(String(64))
+    country: Mapped[str | None] = mapped_column(String(2))
 
 
 class OnlineKey(Base):
@@ -152,7 +161,8 @@ class HashList(Base):
 class Entry(Base):
     """One known file of one list. ``*_p`` are the first four bytes of a digest as a big-endian integer: what agents ask by.
 
-    ``public_id`` is random, so that an id says nothing about its neighbours. ``sources`` is a JSON list of names.
+    ``public_id`` is random, so that an id says nothing about its neighbours. ``sources`` is a JSON list of names. ``series`` is
+    an opaque id of what belongs together, for the notification feed.
     """
 
     __tablename__ = "entry"
@@ -174,6 +184,7 @@ class Entry(Base):
     sources: Mapped[str]
     created: Mapped[float]
     changed: Mapped[float]
+    series: Mapped[str | None] = mapped_column(String(64))
     __table_args__ = (
         CheckConstraint("coalesce(md5, sha1, sha256, blake3) IS NOT NULL"),
         *(Index(f"entry_{a}", "list_id", f"{a}_p", sqlite_where=text(f"{a}_p IS NOT NULL")) for a in Algorithm),
@@ -191,7 +202,7 @@ class KnownGood(Base):
 
 
 class History(Base):
-    """What happened to an entry after it was added."""
+    """What happened to an entry after it was added. ``by`` is who did it, null where a program or nobody who is known did."""
 
     __tablename__ = "history"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -199,6 +210,7 @@ class History(Base):
     at: Mapped[float]
     what: Mapped[str] = mapped_column(String(32))
     reason: Mapped[str] = mapped_column(String(1024))
+    by: Mapped[str | None] = mapped_column(String(128))
 
 
 class FeedRef(Base):
@@ -286,7 +298,11 @@ class SideFile(Base):
 
 
 class OutcomeRow(Base):
-    """What a provider says it did. ``entry_id`` is null where the service does not know the entry (any more)."""
+    """What a provider says it did. ``entry_id`` is null where the service does not know the entry (any more).
+
+    ``first_seen`` and ``acted_at`` are as told; ``doubt`` is what is wrong with them (`monitor.times`). ``finding`` is the
+    agent's opaque name of what it found, null where it gave none.
+    """
 
     __tablename__ = "outcome"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -300,6 +316,9 @@ class OutcomeRow(Base):
     first_seen: Mapped[float]
     acted_at: Mapped[float]
     received: Mapped[float]
+    api_key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))
+    finding: Mapped[str | None] = mapped_column(String(80))
+    doubt: Mapped[str | None] = mapped_column(String(64))
     __table_args__ = (UniqueConstraint("provider_id", "outcome_id"),)
 
 
