@@ -35,6 +35,10 @@ class Selection:
     provider: str | None = None
     country: str | None = None
 
+    def of(self, provider: str | None) -> Selection:
+        """The same of that provider; None: of all."""
+        return Selection(self.since, self.until, self.list, provider, self.country)
+
     def check(self) -> None:
         """Raises `UsageError` for a selection that can hold nothing."""
         if self.since is not None and self.until is not None and self.since >= self.until:
@@ -141,7 +145,7 @@ def _paused(session: Session) -> frozenset[tuple[int, int]]:
     return frozenset((one, other) for one, other in session.execute(query) if one is not None)
 
 
-def contacts(session: Session, selection: Selection, now: float) -> tuple[Contact, ...]:
+def contacts(session: Session, selection: Selection, shown: Mapping[str, str], now: float) -> tuple[Contact, ...]:
     """Every provider that is selected by name or country, who was not heard of for the longest time first."""
     query = select(Provider)
     if selection.provider is not None:
@@ -153,17 +157,17 @@ def contacts(session: Session, selection: Selection, now: float) -> tuple[Contac
     keys: dict[int, list[ApiKey]] = {}
     for key in session.scalars(select(ApiKey).where(ApiKey.revoked.is_(None))):
         keys.setdefault(key.provider_id, []).append(key)
-    found = [_contact(one, keys.get(one.id, []), told.get(one.id), now) for one in session.scalars(query)]
+    found = [_contact(one, shown[one.name], keys.get(one.id, []), told.get(one.id), now) for one in session.scalars(query)]
     return tuple(sorted(found, key=lambda one: (one.last_seen if one.last_seen is not None else -1, one.provider)))
 
 
-def _contact(provider: Provider, keys: list[ApiKey], last_outcome: float | None, now: float) -> Contact:
+def _contact(provider: Provider, name: str, keys: list[ApiKey], last_outcome: float | None, now: float) -> Contact:
     today = int(now // 86_400)
     days = [key.used_day for key in keys if key.used_day is not None]
     since = [key.pending_since for key in keys if key.pending and key.pending_since is not None]
     last_seen = max(days, default=None)
     return Contact(
-        provider=provider.name,
+        provider=name,
         country=provider.country or "",
         phase=provider.phase,
         agents=len(keys),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -51,11 +51,10 @@ def monitor(session: Session, actor: Actor, selection: Selection, now: float, *,
     shown = {name: name if names and sees_name(actor, name) else other for name, other in opaque.items()}
     named = names and (actor.role is PersonRole.PROVIDER or may(actor, Deed.SEE_NAMES))
     rows = list(fetching.sightings(session, selection, shown, sites=named))
-    contacts = fetching.contacts(session, selection, now)
     return Monitor(
         service=session.scalars(select(ServiceRow.name)).one(),
         as_of=now,
-        selection=replace(selection, provider=shown[selection.provider] if selection.provider else None),
+        selection=selection.of(shown[selection.provider] if selection.provider else None),
         named=named,
         total=figures.total(rows, now),
         providers=figures.groups(rows, lambda row: row.provider, now),
@@ -64,7 +63,7 @@ def monitor(session: Session, actor: Actor, selection: Selection, now: float, *,
         days=figures.spans(rows),
         weeks=figures.spans(rows, 7),
         open=figures.open_findings(rows, now),
-        contacts=tuple(replace(one, provider=shown[one.provider]) for one in contacts),
+        contacts=fetching.contacts(session, selection, shown, now),
         disputes=fetching.dispute_figures(session, actor.provider, now),
     )
 
@@ -78,4 +77,4 @@ def _narrowed(actor: Actor, selection: Selection, opaque: Mapping[str, str]) -> 
         wanted = actor.provider
     if wanted is not None and (wanted not in opaque or not sees_provider(actor, wanted)):
         raise UsageError(f"there is no provider {selection.provider or wanted!r}")
-    return replace(selection, provider=wanted)
+    return selection.of(wanted)
