@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from hashscan.service.store import Store
-from hashscan.service.tables import Entry, HashList, OutcomeRow, Provider, Publication, ServiceRow
+from hashscan.service.tables import Entry, HashList, Provider, Publication, ServiceRow
+from hashscan.service.tables_back import OutcomeRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from hashscan.model import Outcome
 from hashscan.ports import LogHead
 from hashscan.service.access import Caller
 from hashscan.service.monitor.keeping import New, Teller, note, times_of
-from hashscan.service.tables import ApiKey, Entry, OutcomeRow
+from hashscan.service.tables import ApiKey, Entry
+from hashscan.service.tables_back import OutcomeRow
 
 
 def receive(session: Session, caller: Caller, outcomes: Sequence[Outcome], now: float, head: LogHead | None = None) -> bytes:

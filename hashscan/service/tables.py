@@ -297,31 +297,6 @@ class SideFile(Base):
     sha256: Mapped[str] = mapped_column(String(64))
 
 
-class OutcomeRow(Base):
-    """What a provider says it did. ``entry_id`` is null where the service does not know the entry (any more).
-
-    ``first_seen`` and ``acted_at`` are as told; ``doubt`` is what is wrong with them (`monitor.times`). ``finding`` is the
-    agent's opaque name of what it found, null where it gave none.
-    """
-
-    __tablename__ = "outcome"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"))
-    outcome_id: Mapped[str] = mapped_column(String(80))
-    list_name: Mapped[str] = mapped_column(String(64))
-    entry: Mapped[str] = mapped_column(String(80))
-    entry_id: Mapped[int | None] = mapped_column(ForeignKey("entry.id"))
-    verdict: Mapped[str] = mapped_column(String(64))
-    action: Mapped[str] = mapped_column(String(16))
-    first_seen: Mapped[float]
-    acted_at: Mapped[float]
-    received: Mapped[float]
-    api_key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))
-    finding: Mapped[str | None] = mapped_column(String(80))
-    doubt: Mapped[str | None] = mapped_column(String(64))
-    __table_args__ = (UniqueConstraint("provider_id", "outcome_id"),)
-
-
 DIGEST_COLUMNS = {
     Algorithm.MD5: (Entry.md5, Entry.md5_p),
     Algorithm.SHA1: (Entry.sha1, Entry.sha1_p),

@@ -21,7 +21,8 @@ from hashscan.service import admin, confirming, parsing, schemas
 from hashscan.service.access import NotServed, api_key_hash, authenticate
 from hashscan.service.importers.port import Shape
 from hashscan.service.store import open_store
-from hashscan.service.tables import Entry, OutcomeRow, Phase
+from hashscan.service.tables import Entry, Phase
+from hashscan.service.tables_back import OutcomeRow
 from hashscan.strict_json import StrictJsonError
 from tests.support.service import LIST, NONCE, Agent, Client, Clock, asking, digest, enrol, load, make, md5, question, sha1
 

@@ -16,7 +16,7 @@ from hashscan.service.disputing.entries import refuse_test
 from hashscan.service.disputing.rules import DecidedError, DisputeState, NoSuchDisputeError, Opinion, Voice
 from hashscan.service.names import check_text
 from hashscan.service.tables import Entry, History
-from hashscan.service.tables_review import ComplaintRow, DisputeRow, OpinionRow
+from hashscan.service.tables_back import ComplaintRow, DisputeRow, OpinionRow
 
 
 @dataclass(frozen=True, slots=True)

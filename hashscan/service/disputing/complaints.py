@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from hashscan.service.actors import Actor, Deed, PersonRole, require
 from hashscan.service.disputing import acts, rules
 from hashscan.service.disputing.rules import DisputeState, NoSuchDisputeError
-from hashscan.service.tables import Entry, HashList, OutcomeRow
-from hashscan.service.tables_review import ComplaintRow, DisputeRow
+from hashscan.service.tables import Entry, HashList
+from hashscan.service.tables_back import ComplaintRow, DisputeRow, OutcomeRow
 
 
 @dataclass(frozen=True, slots=True)

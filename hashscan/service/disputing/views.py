@@ -16,7 +16,7 @@ from hashscan.service.disputing.rules import DisputeState, Opinion, Voice
 from hashscan.service.monitor.findings import FindingState
 from hashscan.service.monitor.pseudonyms import pseudonyms
 from hashscan.service.tables import ApiKey, Entry, HashList, History, Provider, Publication
-from hashscan.service.tables_review import ComplaintRow, DisputeRow, FindingRow
+from hashscan.service.tables_back import ComplaintRow, DisputeRow, FindingRow
 
 MAX_SHOWN = 500  # disputes in one view
 

@@ -16,7 +16,7 @@ from hashscan.service.monitor.figures import Sighting
 from hashscan.service.monitor.findings import FindingState
 from hashscan.service.names import is_name
 from hashscan.service.tables import ApiKey, Entry, Provider
-from hashscan.service.tables_review import ComplaintRow, DisputeRow, FindingRow
+from hashscan.service.tables_back import ComplaintRow, DisputeRow, FindingRow
 
 _country = func.coalesce(ApiKey.country, Provider.country, "")
 QUIET_DAYS = 3  # without a request of any agent, and the provider counts as not heard of

@@ -17,7 +17,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Sighting(NamedTuple):
-    """One finding as figures need it; times as in `tables_review.FindingRow`.
+    """One finding as figures need it; times as in `tables_back.FindingRow`.
 
     ``void``: its entry is not in force (withdrawn since). ``disputed``: its entry is in doubt, for everybody or for this
     provider.

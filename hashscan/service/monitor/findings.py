@@ -31,7 +31,7 @@ _STATE_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finding: times as in `tables_review.FindingRow`, seconds since 1970."""
+    """A finding: times as in `tables_back.FindingRow`, seconds since 1970."""
 
     state: FindingState
     first_seen: float

@@ -12,7 +12,7 @@ from hashscan.model import Action, Outcome
 from hashscan.service.monitor.findings import FindingState, Known, after, begun, is_another
 from hashscan.service.monitor.times import Times, checked
 from hashscan.service.tables import Provider
-from hashscan.service.tables_review import FindingRow
+from hashscan.service.tables_back import FindingRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The tables of second thoughts and of the monitor: disputes, opinions, findings, feeds. Conventions as in `tables`."""
+"""The tables of what comes back: outcomes, findings, disputes, opinions, notifications. Conventions as in `tables`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,34 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hashscan.service.tables import Base
+
+
+class OutcomeRow(Base):
+    """What a provider says it did. ``entry_id`` is null where the service does not know the entry (any more).
+
+    ``first_seen`` and ``acted_at`` are as told; ``doubt`` is what is wrong with them (`monitor.times`). ``finding`` is the
+    agent's opaque name of what it found, null where it gave none.
+    """
+
+    __tablename__ = "outcome"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    provider_id: Mapped[int] = mapped_column(ForeignKey("provider.id"))
+    outcome_id: Mapped[str] = mapped_column(String(80))
+    list_name: Mapped[str] = mapped_column(String(64))
+    entry: Mapped[str] = mapped_column(String(80))
+    entry_id: Mapped[int | None] = mapped_column(ForeignKey("entry.id"))
+    verdict: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(16))
+    first_seen: Mapped[float]
+    acted_at: Mapped[float]
+    received: Mapped[float]
+    api_key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))
+    finding: Mapped[str | None] = mapped_column(String(80))
+    doubt: Mapped[str | None] = mapped_column(String(64))
+    __table_args__ = (
+        UniqueConstraint("provider_id", "outcome_id"),
+        Index("outcome_provider_entry", "provider_id", "entry_id"),
+    )
 
 
 class DisputeRow(Base):
@@ -92,10 +120,10 @@ class FindingRow(Base):
     )
 
 
-class FeedRow(Base):
-    """A notification feed that was signed. ``sha256`` is that of the payload, which the next one names."""
+class NotificationRow(Base):
+    """A notification that was signed. ``sha256`` is that of the payload, which the next one names."""
 
-    __tablename__ = "feed"
+    __tablename__ = "notification"
     seq: Mapped[int] = mapped_column(primary_key=True)
     issued: Mapped[float]
     until: Mapped[float]
