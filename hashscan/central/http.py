@@ -5,6 +5,7 @@ Foreign exceptions die here. What is no usable answer becomes `ServiceUnavailabl
 
 from __future__ import annotations
 
+import base64
 import random
 import re
 import ssl
@@ -52,10 +53,12 @@ class Http:
             self._session.proxies = {"https": link.proxy, "http": link.proxy}
         if link.api_key is not None:
             self._session.headers["Authorization"] = f"Bearer {link.api_key}"
+        elif link.basic is not None:
+            self._session.headers["Authorization"] = f"Basic {base64.b64encode(link.basic.encode()).decode()}"
         self._session.headers.update(
             {
                 "User-Agent": f"hashscan/{__version__}",
-                "Accept": "application/json, application/octet-stream",
+                "Accept": "application/json, application/octet-stream, application/xml",
                 "Accept-Encoding": "identity",  # a compressed body could be a bomb, and filters do not compress
             }
         )

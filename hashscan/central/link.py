@@ -21,7 +21,8 @@ class Link:
 
     ``deadline`` bounds one call with all its attempts, ``total`` everything that one fetcher fetches together. After ``grace``
     a body must come at ``min_rate`` (bytes a second) at least. ``client_cert`` are the files of our certificate and its key,
-    where the service wants to see one. ``api_key`` None sends none: an enrolment has none yet.
+    where the service wants to see one. ``api_key`` None sends none: an enrolment has none yet. ``basic`` is "user:password" for
+    a source of lists that knows no API keys.
 
     Raises `UsageError` for an address or a key that cannot be one. Secrets (a proxy may hold a password) are not in its repr.
     """
@@ -37,6 +38,7 @@ class Link:
     client_cert: tuple[Path, Path] | None = None
     total: float = 1800.0
     grace: float = 10.0
+    basic: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         hint = "service.url is like https://hashes.example.org"
@@ -51,6 +53,8 @@ class Link:
             raise UsageError("the address of the service has more than host, port and path", hint=hint)
         if self.api_key is not None and not _KEY.fullmatch(self.api_key):
             raise UsageError("the API key is not one", hint="copy the file 'api-key' from the enrolment")
+        if self.basic is not None and not (_KEY.fullmatch(self.basic) and ":" in self.basic):
+            raise UsageError("the login is not USER:PASSWORD")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise UsageError(f"{self.url!r} is not encrypted", hint="plain http is for loopback only; use https")
 

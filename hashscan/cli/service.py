@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from hashscan.cli import service_keys, service_providers
+from hashscan.cli import service_exports, service_fetch, service_keys, service_lists, service_providers
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.cli.service_admin import duration
 from hashscan.errors import ExitCode, UsageError
-from hashscan.model import Act, Algorithm
 
 _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -34,6 +33,11 @@ def command(ctx: click.Context, data: Path) -> None:
 
 command.add_command(service_keys.group)
 command.add_command(service_providers.group)
+command.add_command(service_lists.import_list)
+command.add_command(service_fetch.fetch)
+command.add_command(service_lists.known_good)
+command.add_command(service_exports.export_list)
+command.add_command(service_exports.exports)
 
 
 @command.command()
@@ -52,67 +56,6 @@ def init(data: Path, name: str, root_keys: Path | None) -> int:
         click.echo(f"its root key is in {root_keys}: take it off this machine")
     else:
         click.echo("next: the key ceremony, 'hashscan service keys init'; agents believe nothing before")
-    return ExitCode.OK
-
-
-@command.command(name="import")
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--list", "list_id", required=True, help="Id of the list, like 'police'; it is made where it does not exist.")
-@click.option("--source-name", help="The authority that the file comes from; default: the name of the file.")
-@click.option("--format", "shape", type=click.Choice(["auto", "plain", "csv"]), default="auto", show_default=True)
-@click.option(
-    "--column", "columns", multiple=True, metavar="FIELD=NAME", help="CSV: the column NAME holds FIELD (md5, sha1, size, ...)."
-)
-@click.option(
-    "--algorithm", type=click.Choice([one.value for one in Algorithm]), help="What 64 hex digits are in a plain list."
-)
-@click.option("--category", default="unspecified", show_default=True, help="Category of entries that name none.")
-@click.option("--act", type=click.Choice([one.value for one in Act]), default="quarantine", show_default=True)
-@click.option("--skip-bad", is_flag=True, help="Leave bad lines out instead of refusing the file.")
-@click.pass_obj
-def import_list(data: Path, /, source: Path, **options: Any) -> int:
-    """Import SOURCE, a plain hash list or a CSV file: all of it or nothing."""
-    admin = _admin()
-    from hashscan.service.importers.port import Shape  # noqa: PLC0415 - an extra
-    from hashscan.service.importing import ImportRequest  # noqa: PLC0415 - an extra
-
-    columns = dict(_column(text) for text in options["columns"])
-    algorithm = Algorithm(options["algorithm"]) if options["algorithm"] else None
-    shape = Shape(options["shape"], columns, algorithm, options["category"], Act(options["act"]))
-    request = ImportRequest(
-        options["list_id"], source, options["source_name"] or source.name, shape=shape, skip_bad=options["skip_bad"]
-    )
-    report = admin.import_list(data, request)
-    click.echo(
-        f"list {report.list_id}: {report.added} entries added, {report.merged} merged, {report.unchanged} unchanged, "
-        f"{report.conflicts} conflicts"
-    )
-    for reason, count in sorted(report.refused.items()):
-        click.echo(f"refused {count}: {reason}", err=True)
-    for note in report.notes:
-        click.echo(f"  line {note.line}: {note.reason}", err=True)
-    return ExitCode.OK
-
-
-def _column(text: str) -> tuple[str, str]:
-    field, equals, name = text.partition("=")
-    if not equals or not field or not name:
-        raise UsageError(f"--column {text!r} is not FIELD=NAME", hint="for example --column sha1=SHA-1")
-    return field.lower(), name
-
-
-@command.group(name="known-good")
-def known_good() -> None:
-    """Digests of harmless files that no list may hold."""
-
-
-@known_good.command(name="import")
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.pass_obj
-def import_known_good(data: Path, source: Path) -> int:
-    """Import SOURCE, a plain list of digests: imports refuse them from now on, publications and answers leave them out."""
-    report = _admin().import_known_good(data, source)
-    click.echo(f"{report.read} digests read; the known-good list has {report.total} now")
     return ExitCode.OK
 
 

@@ -16,15 +16,32 @@ from pathlib import Path
 from sqlalchemy import select
 
 from hashscan.atomic import make_private_directory
+from hashscan.central.feed import FeedLine
 from hashscan.errors import HashscanError, UsageError
 from hashscan.model import Standing
 from hashscan.service import agents as agents_of
-from hashscan.service import ceremony, counting, enrolment, exporting, guard, importing, keys, publishing, standings, tracing
+from hashscan.service import (
+    ceremony,
+    counting,
+    enrolment,
+    exporting,
+    fetching,
+    importing,
+    keys,
+    known_good,
+    publishing,
+    standings,
+    tracing,
+)
 from hashscan.service.agents import AgentKey, OpenCode, Revoked
 from hashscan.service.counting import ServiceStats
 from hashscan.service.enrolment import Enrolment, Rotated
-from hashscan.service.guard import KnownGoodReport
+from hashscan.service.exporters import listing
+from hashscan.service.exporters.listing import Exported, PastExport
+from hashscan.service.exporters.port import Wish
+from hashscan.service.fetching import FetchReport, FetchRequest
 from hashscan.service.importing import ImportReport, ImportRequest
+from hashscan.service.known_good import KnownGoodReport, Manner
 from hashscan.service.names import check_text
 from hashscan.service.publishing import Published
 from hashscan.service.standings import StandingChange
@@ -111,10 +128,20 @@ def import_list(data: Path, request: ImportRequest, *, progress: Callable[[int],
         return importing.import_list(store, request, progress)
 
 
-def import_known_good(data: Path, source: Path) -> KnownGoodReport:
-    """Add digests that no list may hold. See `guard.import_known_good`."""
+def fetch(data: Path, request: FetchRequest, *, told: Callable[[int], None]) -> FetchReport:
+    """Fetch what has changed at a source and import it. See `fetching.fetch`."""
+    line = FeedLine(request.link)
+    try:
+        with open_store(data, cache_kib=IMPORT_CACHE_KIB, busy_seconds=BUSY_SECONDS) as store:
+            return fetching.fetch(store, request, line, told=told)
+    finally:
+        line.close()
+
+
+def import_known_good(data: Path, source: Path, manner: Manner | None = None) -> KnownGoodReport:
+    """Add digests that no list may hold. See `known_good.import_known_good`."""
     with open_store(data, cache_kib=IMPORT_CACHE_KIB, busy_seconds=BUSY_SECONDS) as store:
-        return guard.import_known_good(store, source)
+        return known_good.import_known_good(store, source, manner or Manner())
 
 
 def add_provider(data: Path, name: str, *, phase: Phase, url: str | None = None, out: Path | None = None) -> Enrolment:
@@ -161,6 +188,18 @@ def export(data: Path, name: str, out: Path) -> tuple[Path, ...]:
     """What is in force for a provider as files in ``out``, for hosts without a network. See `exporting.export`."""
     with open_store(data, busy_seconds=BUSY_SECONDS) as store:
         return exporting.export(store, name, out)
+
+
+def export_list(data: Path, list_id: str, out: Path, wish: Wish, *, who: str) -> Exported:
+    """Write a list in the format of another tool: digests leave the service. See `exporters.listing.export_list`."""
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
+        return listing.export_list(store, list_id, out, wish, who=who)
+
+
+def past_exports(data: Path) -> tuple[PastExport, ...]:
+    """Every list that left the service: when, into which file, by whose command."""
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
+        return listing.past_exports(store)
 
 
 def trace(data: Path, file: Path) -> Trace:

@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, selec
 
 from hashscan.model import Standing
 from hashscan.service.importers.port import Named
-from hashscan.service.tables import Entry, FeedRef, History
+from hashscan.service.tables import Entry, History
+from hashscan.service.tables_exchange import FeedRef
 
 T = TypeVar("T")
 _BATCH = 1000  # parameters of a statement

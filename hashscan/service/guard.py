@@ -6,30 +6,23 @@ refuse them, publications and answers leave entries out that hold one.
 
 from __future__ import annotations
 
-import io
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
-from hashscan.errors import UsageError
 from hashscan.known import selftest
-from hashscan.known.hash_list import BadLine, ParsedDigest, read_list
 from hashscan.model import Algorithm, Standing
-from hashscan.service.store import Store
 from hashscan.service.tables import DIGEST_COLUMNS, Entry, KnownGood, prefix
 
 IN_FORCE = (Standing.ACTIVE, Standing.DISPUTED)
 """Whose digests are in filters; the self-test entry is there besides, the withdrawn are left out."""
 
 MAX_NAMED = 10  # entries that were left out, in a report
-_CHUNK_LINES = 10_000
-_MAX_BAD = 10  # lines named in a message
 _SELF_TEST = frozenset((one, selftest.digest(one, selftest.CONTENT)) for one in Algorithm)
 _TRIVIAL = selftest.trivial_digests()
 
@@ -43,14 +36,6 @@ class LeftOut:
     count: int = 0
     named: tuple[str, ...] = ()
     ids: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class KnownGoodReport:
-    """An import of known-good digests: how many the file holds and how many there are now; 64 hex digits count twice."""
-
-    read: int
-    total: int
 
 
 def left_out(session: Session, list_id: int) -> LeftOut:
@@ -113,47 +98,8 @@ def digests_of(entry: Entry) -> list[tuple[Algorithm, bytes]]:
     return [(algorithm, digest) for algorithm, digest in every if digest is not None]
 
 
-def import_known_good(store: Store, source: Path) -> KnownGoodReport:
-    """Add the digests of a plain list to the known-good list: all of it or nothing. 64 hex digits count as both algorithms.
-
-    The self-test file stays known. Raises `UsageError` (bad lines, no digests, cannot be read).
-    """
-    read = 0
-    bad: list[str] = []
-    try:
-        with io.BufferedReader(io.FileIO(source), 1 << 18) as stream, store.writing() as session:
-            for chunk in _chunks(read_list(stream), bad):
-                read += len(chunk)
-                _add(session.connection(), chunk)
-            if bad:
-                raise UsageError(f"{source} has bad lines, nothing was imported: {'; '.join(bad)}")
-            if not read:
-                raise UsageError(f"{source} holds no digest", hint="is it the right file and format?")
-            total = session.scalars(select(func.count()).select_from(KnownGood)).one()
-    except OSError as error:
-        raise UsageError(f"cannot read {source}: {error.strerror}") from None
-    store.compact_log()
-    return KnownGoodReport(read, total)
-
-
-def _chunks(lines: Iterable[tuple[int, ParsedDigest | BadLine]], bad: list[str]) -> Iterator[list[tuple[Algorithm, bytes]]]:
-    """Digests in bulk; after the tenth bad line nothing more is read."""
-    chunk: list[tuple[Algorithm, bytes]] = []
-    for number, parsed in lines:
-        if isinstance(parsed, BadLine):
-            bad.append(f"line {number}: {parsed}")
-            if len(bad) == _MAX_BAD:
-                return
-            continue
-        chunk += [(algorithm, parsed.digest) for algorithm in parsed.algorithms]
-        if len(chunk) >= _CHUNK_LINES:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _add(connection: Connection, chunk: Sequence[tuple[Algorithm, bytes]]) -> None:
+def add(connection: Connection, chunk: Sequence[tuple[Algorithm, bytes]]) -> None:
+    """Make these digests known-good; the self-test file stays known."""
     values = [
         {"algorithm": algorithm.value, "p": prefix(digest), "digest": digest}
         for algorithm, digest in chunk

@@ -44,7 +44,7 @@ class ImportRequest:
 
     ``more`` are further files of the same import. With ``skip_bad`` bad lines are counted and left out; without, any bad line
     fails the whole import. A ``dry_run`` tells the same and changes nothing. ``report`` is a file for every refused place.
-    ``max_withdrawn`` entries may be taken back by the source at most.
+    ``max_withdrawn`` entries may be taken back by the source at most; one that tells changes only ``may_be_empty``.
     """
 
     list_id: str
@@ -56,6 +56,7 @@ class ImportRequest:
     dry_run: bool = False
     report: Path | None = None
     max_withdrawn: int = MAX_WITHDRAWN
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,7 @@ class _Run:
             why = item.why if item.why != DELETED else "unknown_deletion"
             self.left_out(why, note.because(_NOT_ASKED_FOR[why]))
         else:
+            self._counts["names"] += item.row is None  # of an entry that may have others
             return item.row
         return None
 
@@ -249,7 +251,10 @@ class _Run:
         self._stop_if_bad()
         report = self.report()
         refused = sum(report.refused.values())
-        if sum((report.added, report.merged, report.unchanged, report.withdrawn, report.released, refused)) == 0:
+        taken = sum(
+            (report.added, report.merged, report.unchanged, report.withdrawn, report.released, refused, self._counts["names"])
+        )
+        if taken == 0 and not self._request.may_be_empty:
             raise UsageError(f"{self._request.source} holds no digest", hint="is it the right file and format?")
         session.add(
             ImportRun(

@@ -11,12 +11,13 @@ from hashscan.errors import LockedError, UsageError
 from hashscan.known import bloom, envelopes, selftest
 from hashscan.known.keys import token
 from hashscan.model import Algorithm, ListRef
-from hashscan.service import admin, guard
+from hashscan.service import admin, guard, known_good
+from hashscan.service.known_good import KnownGoodReport
 from hashscan.service.store import Folder, connect, open_store
 from tests.support.service import LIST, Agent, asking, digest, enrol, load, make, md5, question, sha1
 
 
-def good(data: Path, text: str) -> guard.KnownGoodReport:
+def good(data: Path, text: str) -> KnownGoodReport:
     source = data.parent / "good.txt"
     source.write_text(text)
     return admin.import_known_good(data, source)
@@ -32,7 +33,7 @@ def holds(data: Path, agent: Agent, algorithm: Algorithm, value: str, version: i
 def test_known_good_digests_are_refused_with_the_reason(tmp_path: Path) -> None:
     data = make(tmp_path)
     sha256 = digest(Algorithm.SHA256, "w")
-    assert good(data, f"{sha1('a')}  wp-includes/a.js\n{md5('b')}\n# a comment\n\n{sha256}\n") == guard.KnownGoodReport(4, 4)
+    assert good(data, f"{sha1('a')}  wp-includes/a.js\n{md5('b')}\n# a comment\n\n{sha256}\n") == KnownGoodReport(4, 4)
     report = load(data, f"md5,sha1,sha256\n,{sha1('a')},\n{md5('b')},{sha1('b')},\n,,{sha256}\n{md5('c')},{sha1('c')},\n")
     assert (report.added, dict(report.refused)) == (1, {"known_good": 3})
     assert [note.line for note in report.notes] == [2, 3, 4]
@@ -42,8 +43,8 @@ def test_known_good_digests_are_refused_with_the_reason(tmp_path: Path) -> None:
 def test_a_digest_of_64_hex_digits_counts_as_both(tmp_path: Path) -> None:
     data = make(tmp_path)
     one, two = digest(Algorithm.SHA256, "x"), digest(Algorithm.SHA256, "y")
-    assert good(data, f"{one}\n{two}\n") == guard.KnownGoodReport(4, 4)
-    assert good(data, f"{one}\n") == guard.KnownGoodReport(2, 4), "there already"
+    assert good(data, f"{one}\n{two}\n") == KnownGoodReport(4, 4)
+    assert good(data, f"{one}\n") == KnownGoodReport(2, 4), "there already"
     report = load(data, f"sha256,blake3\n{one},\n,{two}\n")
     assert dict(report.refused) == {"known_good": 2}
 
@@ -134,7 +135,7 @@ def test_it_waits_for_nobody_for_ever(tmp_path: Path) -> None:
     impatient = connect(Folder(data), cache_kib=1024, busy_seconds=0.1)
     try:
         with open_store(data) as other, other.writing(), pytest.raises(Exception, match="locked"):
-            guard.import_known_good(impatient, source)
+            known_good.import_known_good(impatient, source, known_good.Manner())
     finally:
         impatient.close()
 

@@ -47,6 +47,8 @@ def choose(stream: PeekableStream, shape: Shape, *, known_good: bool = False) ->
 
 
 def _check_categories(found: Format, shape: Shape) -> None:
+    if not found.categories and len(shape.categories) > 1:
+        raise UsageError(f"a {found.name} file has one category", hint="name the one that its entries get")
     if found.categories and not shape.categories:
         hint = "name each category that is taken with --category: what they mean differs between countries and lists"
         raise UsageError(f"a {found.name} file needs the categories that are taken", hint=hint)

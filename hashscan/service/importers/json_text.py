@@ -18,6 +18,7 @@ _CHUNK_BYTES = 1 << 18
 _MOST_DIGITS = 19
 _MOST_FLOAT = 64  # characters
 _SPACE = " \t\n\r"
+_MAY_GO_ON = 2  # characters behind a number that may belong to it: "1" of "1e+5"
 _CUT_OFF = 16  # characters: a value that is merely cut off fails no further from the end, but for strings
 
 TWICE = object()
@@ -129,7 +130,7 @@ class JsonText:
             except json.JSONDecodeError as error:
                 self._read_on(error)
                 continue
-            if end == len(self._text) and self._fill():  # a number may go on
+            if len(self._text) - end <= _MAY_GO_ON and self._fill():
                 continue
             self._at = end
             return found
