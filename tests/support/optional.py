@@ -81,6 +81,8 @@ COMPONENTS = {
     ),
     "fincore": Component(_program("fincore"), "install util-linux"),
     "temporary-folder-on-disk": Component(_temporary_folder_on_disk, "set TMPDIR to a folder on ext4, xfs or btrfs"),
+    "clamscan": Component(_program("clamscan"), "install clamav"),
+    "hashdeep": Component(_program("hashdeep"), "install hashdeep"),
     "shellcheck": Component(_program("shellcheck"), "install shellcheck"),
 }
 
