@@ -14,6 +14,7 @@ from hashscan.errors import UsageError
 from hashscan.jobs.conclude import nobody
 from hashscan.jobs.confirm import LocalConfirmer, ServiceConfirmer
 from hashscan.jobs.outcomes import OutcomeTools
+from hashscan.jobs.restore import note_restored
 from hashscan.known.exact import load_local_list
 from hashscan.ports import Confirmer, Lists, Memory, Quarantine, Reporter, Sieve
 from hashscan.quarantine.report_only import ReportOnly
@@ -78,7 +79,12 @@ def service_plan(chosen: Settings, stack: ExitStack, *, dry_run: bool, trigger: 
 
 def recover(plan: Plan, reports: Reporter) -> int:
     """Bring what an earlier run left half done to its end, before anything else. How many cases need a person."""
-    return recover_vault(plan.vault, reports) if plan.vault is not None else 0
+    if plan.vault is None:
+        return 0
+    unsettled = recover_vault(plan.vault, reports)
+    if plan.tell is not None:
+        note_restored(plan.vault, plan.tell.outbox)
+    return unsettled
 
 
 def recover_vault(vault: Vault, reports: Reporter) -> int:

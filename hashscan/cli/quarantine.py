@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import click
@@ -102,7 +101,7 @@ def restore_cases(config: Path | None, /, case_ids: tuple[str, ...], **options: 
         )
         if case_ids:
             for case_id in case_ids:
-                reporter.tell(events.case(restore(vault, told, case_id, wish, time.time())))
+                reporter.tell(events.case(restore(vault, told, case_id, wish)))
             return ExitCode.OK
         found = _concerned(settings, list(vault.cases()), str(options["entry"] or ""))
         if not options["yes"]:

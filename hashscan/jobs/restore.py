@@ -8,8 +8,17 @@ from hashscan.quarantine.cabinet import Cabinet
 from hashscan.quarantine.restore import Wish
 
 
-def restore(cabinet: Cabinet, outbox: Outbox, case_id: str, wish: Wish, now: float) -> Case:
+def restore(cabinet: Cabinet, outbox: Outbox, case_id: str, wish: Wish) -> Case:
     """The case after its file was put back as ``wish`` says. Raises `QuarantineError`; nothing has changed then."""
     restored = cabinet.restore(case_id, wish)
-    outbox.add_restored(restored, now)
+    note_restored(cabinet, outbox)
     return restored
+
+
+def note_restored(cabinet: Cabinet, outbox: Outbox) -> None:
+    """Whatever the log says was restored lately waits for the service; what waited or was told already is left as it is.
+
+    By the log, and not by the act: an act may be cut off when its file is back and before anybody has noted it.
+    """
+    for case, at in cabinet.restored_lately():
+        outbox.add_restored(case, at)

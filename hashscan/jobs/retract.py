@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hashscan.central.outbox import Outbox
 from hashscan.errors import QuarantineError
+from hashscan.jobs.restore import note_restored
 from hashscan.model import Case, CaseState, Warned
 from hashscan.ports import Reporter
 from hashscan.quarantine.cabinet import Cabinet
 from hashscan.quarantine.restore import Wish
 from hashscan.report import events
 
+_TOGETHER = 100  # restores are noted; what one run leaves unnoted is near the end of the log then
 UNDONE = (CaseState.DONE, CaseState.HELD)
 
 
@@ -38,16 +39,18 @@ def retract(cabinet: Cabinet, outbox: Outbox, cases: Iterable[Case], wish: Wish,
     """
     counts = {"restored": 0, "dismissed": 0, "failed": 0}
     for case in cases:
+        if not sum(counts.values()) % _TOGETHER:
+            note_restored(cabinet, outbox)
         try:
             if case.state is CaseState.HELD:
                 after, what = cabinet.dismiss(case.id, "its entry was withdrawn"), "dismissed"
             else:
                 after, what = cabinet.restore(case.id, wish), "restored"
-                outbox.add_restored(after, time.time())
         except QuarantineError as error:
             counts["failed"] += 1
             reporter.tell(events.warning(Warned(str(error), case.place)))
             continue
         counts[what] += 1
         reporter.tell(events.case(after))
+    note_restored(cabinet, outbox)
     return Retracted(**counts)

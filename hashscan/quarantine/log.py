@@ -69,6 +69,7 @@ _ENDS = {
     What.RECOVERED,
 }
 _SAID_FIRST = {What.RELEASED, What.DISMISSED, What.HOLD, What.UNHOLD, What.SETTLED}
+_RESTORED_AFTER_ALL = ("restored: ", "interrupted before its last line; the case is restored")
 _LOOK_BACK = 256 << 10  # bytes; one run at a time, so what was cut off last is near the end
 
 
@@ -215,6 +216,14 @@ class Log:
         """
         last = {line.case: line for line in self._recent() if line.what != What.SHOWN}
         return [line for line in last.values() if line.what in _SAID_FIRST]
+
+    def restored_lately(self) -> list[Line]:
+        """Lines near the end of the log that say a case was restored: by the act, or by recovery after it. Raises OSError."""
+        return [
+            line
+            for line in self._recent()
+            if line.what == What.RESTORED or (line.what == What.RECOVERED and line.detail.startswith(_RESTORED_AFTER_ALL))
+        ]
 
     def _recent(self) -> Iterator[Line]:
         with suppress(FileNotFoundError), self.path.open("rb") as stream:

@@ -16,6 +16,7 @@ from hashscan.known.keys import KeyRing, ProviderKey
 from hashscan.model import ListRef
 from hashscan.settings import Settings
 from tests.support.acting import Told
+from tests.support.findings import make_finding
 from tests.support.hotline import LIST, PROVIDER, Hotline
 
 RING = KeyRing({1: ProviderKey(bytes(range(32))), 4: ProviderKey(bytes([4]) * 32)})
@@ -154,6 +155,21 @@ def test_the_plan_of_a_run(etc: Etc, dry_run: bool, enabled: bool, mode: str) ->
         assert (plan.mode, plan.tell is None, plan.vault is None) == (mode, dry_run, dry_run)
         assert (plan.quarantine is plan.vault) == (mode == "quarantine")
         assert plans.recover(plan, Told()) == 0
+
+
+def test_a_run_notes_for_the_service_what_a_restore_could_not(etc: Etc, tmp_path: Path) -> None:
+    chosen = etc.settings(quarantine={"enabled": True})
+    etc.synced(chosen)
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv/f").write_bytes(b"test")
+    vault = wiring.vault(chosen, "a test")
+    vault.restore(vault.handle(make_finding(tmp_path / "srv/f", tmp_path / "srv")).case_id)  # and nobody noted it
+    with ExitStack() as stack:
+        plan = plans.service_plan(chosen, stack, dry_run=False)
+        assert plan.tell is not None
+        assert plan.tell.outbox.unsent_count() == 0
+        assert plans.recover(plan, Told()) == 0
+        assert [one.action.value for one in plan.tell.outbox.unsent(10)] == ["restored"]
 
 
 # Our own folders.
