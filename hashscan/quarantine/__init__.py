@@ -7,6 +7,7 @@
     take        look, intent, copy, capture, verify, commit, unlink
     recovery    what a crash left half done is decided (pure) and brought to an end
     restore     the evidence goes back as a new file, under the old name, owner, mode and times
+    cut_off     what became of a restore that was cut off
     record      what is known of a case, as one checked JSON document
     store       the case directories of the vault
     proofs      the signed lists that verdicts rest on, kept once for all their cases

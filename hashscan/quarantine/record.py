@@ -43,7 +43,10 @@ class HoldingPlace:
 
 @dataclass(frozen=True, slots=True)
 class Restoring:
-    """A restore that was begun: the place, the inode of the new file, and its temporary name, empty where it has none."""
+    """A restore that was begun: the place, the inode of the new file, and its temporary name, empty where it has none.
+
+    The inode is 0 where a temporary name is about to be made.
+    """
 
     place: Place
     inode: int

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from hashscan.errors import QuarantineError
 from hashscan.model import CaseState
-from hashscan.quarantine import holding, keeping, opening, restore, take
+from hashscan.quarantine import cut_off, holding, keeping, opening, take
 from hashscan.quarantine.copying import content_holds
 from hashscan.quarantine.holding import Held
 from hashscan.quarantine.log import Line, What
@@ -284,7 +284,7 @@ def _settle_restore(store: CaseStore, record: Record) -> RecoveryResult:
     restoring = record.restoring
     assert restoring is not None  # noqa: S101 - for the type checker; the caller asked
     try:
-        linked = restore.is_back(restoring)
+        linked = cut_off.is_back(restoring)
     except OSError as error:  # to say "not restored" of a file that is there would be wrong
         return RecoveryResult(record.id, Recovered.WAITING, f"where it was to be restored cannot be reached: {error}")
     settled = replace(record, restoring=None)

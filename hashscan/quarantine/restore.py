@@ -124,13 +124,30 @@ def _restore_named(store: CaseStore, record: Record, place: Place, identity: Ide
         raise QuarantineError(f"case {record.id} was not restored: {opening.plain(error)}: {shown}") from error
     with opening.closing(parent_fd):
         try:
-            with store.at("make new file"):
-                new = make_new(parent_fd)
+            new = _begin(store, record, place, parent_fd)
         except OSError as error:
             raise QuarantineError(f"case {record.id} was not restored: {opening.plain(error)}: {shown}") from error
         with opening.closing(new.fd):
             begun = Restoring(place, os.fstat(new.fd).st_ino, new.temporary)
             return fill_and_name(store, record, begun, (new, parent_fd, name), identity)
+
+
+def _begin(store: CaseStore, record: Record, place: Place, parent_fd: int) -> New:
+    """The new file. Where it must have a temporary name, the record knows it first, or a kill would leave it for ever."""
+    announced = []
+
+    def announce(temporary: bytes) -> None:
+        announced.append(temporary)
+        store.write(replace(record, restoring=Restoring(place, 0, temporary)))
+
+    try:
+        with store.at("make new file"):
+            return make_new(parent_fd, announce=announce)
+    except OSError:
+        if announced:
+            with suppress(OSError):  # where that fails too, recovery does it
+                store.write(record)
+        raise
 
 
 def fill_and_name(
@@ -169,14 +186,26 @@ def fill_and_name(
         raise _CutOffError(f"case {record.id} was restored, but the disk failed after that: {error}", hint=_NEXT_RUN) from error
 
 
-def make_new(parent_fd: int, open_unnamed: Callable[[int, int], int] = fsops.open_unnamed) -> New:
-    """An empty file of mode 0600 in the directory ``parent_fd``, without a name wherever that is possible. Raises OSError."""
+def _nobody(temporary: bytes) -> None:
+    """Nobody wants to know."""
+
+
+def make_new(
+    parent_fd: int,
+    open_unnamed: Callable[[int, int], int] = fsops.open_unnamed,
+    announce: Callable[[bytes], None] = _nobody,
+) -> New:
+    """An empty file of mode 0600 in the directory ``parent_fd``, without a name wherever that is possible. Raises OSError.
+
+    ``announce`` is told a temporary name before there is one.
+    """
     try:
         return New(open_unnamed(parent_fd, 0o600), b"")
     except OSError as error:
         if error.errno not in _NO_TMPFILE:
             raise
     name = b".hashscan-" + secrets.token_hex(8).encode()
+    announce(name)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return New(os.open(name, flags, 0o600, dir_fd=parent_fd), name)
 
@@ -237,36 +266,3 @@ def _abandon(store: CaseStore, record: Record, new: New, parent_fd: int) -> None
             with suppress(FileNotFoundError):
                 os.unlink(new.temporary, dir_fd=parent_fd)
         store.write(record)  # not where the name could not be removed: recovery knows it from the record in force
-
-
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)  # gone, or another thing stands in the path now
-
-
-def is_back(restoring: Restoring) -> bool:
-    """Whether the new file of a restore that was cut off has its name; a temporary name is removed.
-
-    Raises OSError where nobody can tell.
-    """
-    try:
-        parent_fd, name = opening.open_parent(restoring.place)
-    except OSError as error:
-        if error.errno in _NOT_THERE:
-            return False
-        raise
-    with opening.closing(parent_fd):
-        linked = _is(parent_fd, name, restoring.inode)
-        os.fsync(parent_fd)  # the name may be there and not durable yet, and the record will rest on it
-        if restoring.temporary and _is(parent_fd, restoring.temporary, restoring.inode):
-            os.unlink(restoring.temporary, dir_fd=parent_fd)
-    return linked
-
-
-def _is(parent_fd: int, name: bytes, inode: int) -> bool:
-    try:
-        fd = fsops.open_beneath(parent_fd, name, os.O_PATH | os.O_NOFOLLOW)
-    except OSError as error:
-        if error.errno in _NOT_THERE:
-            return False
-        raise
-    with opening.closing(fd):
-        return os.fstat(fd).st_ino == inode

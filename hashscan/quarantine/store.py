@@ -151,16 +151,12 @@ class CaseStore:
         with self.at("sync case"):
             atomic.fsync_directory(self.path(case_id))
 
-    def remove_content(self, case_id: str) -> bool:
-        """Remove the evidence, durable; whether there was any."""
+    def remove_content(self, case_id: str) -> None:
+        """Remove the evidence where there is any, durable."""
         with self.at("remove copy"):
-            try:
+            with suppress(FileNotFoundError):
                 os.unlink(self.path(case_id, CONTENT))
-            except FileNotFoundError:
-                return False
-            finally:
-                atomic.fsync_directory(self.path(case_id))
-            return True
+            atomic.fsync_directory(self.path(case_id))
 
     def raw(self, case_id: str) -> bytes:
         """The bytes of a record, whatever they are. Raises `QuarantineError`."""

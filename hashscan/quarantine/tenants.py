@@ -62,7 +62,7 @@ def _compile(rule: str) -> re.Pattern[bytes]:
     if rule.count("{tenant}") != 1:
         raise UsageError(f"the tenant rule {rule[:80]!r} needs {{tenant}} once", hint=hint)
     pattern = b"".join(map(_component, rule.rstrip("/").split("/")[1:]))
-    return re.compile(pattern + rb"(?=/)", re.DOTALL)  # a customer's files lie below, the folder itself is nobody's
+    return re.compile(pattern + rb"(?=/)")  # a customer's files lie below, the folder itself is nobody's
 
 
 def _component(text: str) -> bytes:
@@ -71,7 +71,7 @@ def _component(text: str) -> bytes:
     parts = []
     for piece in re.split(r"(\{tenant\}|\*)", text):
         if piece == "{tenant}":
-            parts.append(rb"(?P<tenant>[^/]+?)" if text != piece else rb"(?P<tenant>[^/]+)")
+            parts.append(rb"(?P<tenant>[^/]+?)")
         elif piece == "*":
             parts.append(rb"[^/]*?")
         else:

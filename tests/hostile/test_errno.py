@@ -1,9 +1,13 @@
-"""Each system call of everything a vault does fails once, with each of twelve errors: by strace, in a forked child.
+"""Each system call of everything a vault does fails once, with each of twelve errors, in a forked child.
 
 No traceback, a plain message and an exit code of `errors.py`; the file is in its place as it was, or its case is complete once
 the next run has recovered (`tests.support.vault_acts`). A call that failed is one that the kernel did not do: that also holds
 for lies like ENOENT about a file that is there. But close(2) closes, whatever it says, and so those of Python's `os` close and
 then fail. Memory and signals are left out, and calls that cannot fail.
+
+There are about a hundred thousand of them; CI takes a sample. All of them, in runs that go on where the last one was stopped:
+
+    HASHSCAN_BUDGET=1000 HASHSCAN_PROGRESS=/var/tmp/errno scripts/test -s tests/hostile/test_errno.py -k each_call
 """
 
 from __future__ import annotations
@@ -26,11 +30,11 @@ import pytest
 
 from hashscan.cli.main import run as command_line
 from hashscan.errors import ExitCode, QuarantineError
-from tests.support import children, mounts
-from tests.support.budget import attempts
+from tests.support import children, injecting, mounts
+from tests.support.budget import Progress, attempts
 from tests.support.grounds import Ground, grounds
 from tests.support.tracing import between_marks, failed_at, mark
-from tests.support.vault_acts import ACTS, PURGE, RESTORE, SECRET, TAKE, Act, Judge, Mark, Scene, ended, recovery_from
+from tests.support.vault_acts import ACTS, PURGE, RESTORE, SECRET, TAKE, Act, Judge, Scene, ended, recovery_from
 
 pytestmark = pytest.mark.slow
 
@@ -134,22 +138,27 @@ class Harness:
         closes = [(CLOSE, number) for number in range(1, closing.seen + 1)]
         return [(name, number) for name, number in calls if not _LEFT_OUT.fullmatch(name)] + closes
 
-    def fail(self, call: str, number: int, error: str) -> None:
-        """One call fails. Some calls an act makes now and then only (a read that is split): such a one is tried a few times."""
+    def fail(self, call: str, number: int, error: str) -> str:
+        """One call fails; what was wrong then. Some calls an act makes now and then only (a read that is split), and such a one
+        is tried a few times."""
+        before = len(self.wrong)
         for _ in range(TRIES):
             scene = self._scene()
             if self._failed(scene, call, number, error):
                 self._judge(scene, call, number, error)
                 scene.remove()
-                return
+                return "".join(self.wrong[before:])
             scene.remove()
         self.missed.append(f"{self.act.name}: {call} {number}")
+        return ""
 
     def _failed(self, scene: Scene, call: str, number: int, error: str) -> bool:
         """Whether the call was met."""
         if call == CLOSE:
             assert children.run(lambda: self._child(scene, Closing(number, error))) == 0
             return True
+        if injecting.works() and call in injecting.NUMBERS:
+            return injecting.failed_at(lambda: self._child(scene), call, number, error)
         return failed_at(lambda: self._child(scene), call, number, error, self._top / "trace")
 
     def _judge(self, scene: Scene, call: str, number: int, error: str) -> None:
@@ -157,7 +166,7 @@ class Harness:
         self.codes[code] += 1
         self.met[call] += 1
         judge = Judge(scene, self.act)
-        wrong = [] if self._believed(scene, error) else judge.wrong
+        wrong = judge.wrong
         if code not in _CODES or "Traceback" in said:
             wrong.append(f"exit {code}: {said}")
         elif code and not said.strip():
@@ -166,11 +175,6 @@ class Harness:
             wrong.append(f"exit 0, and it ended {judge.end}")
         if wrong:
             self.wrong.append(f"{self.ground.name}: {self.act.name}: {error} from {call} {number}: {'; '.join(wrong)}")
-
-    def _believed(self, scene: Scene, error: str) -> bool:
-        """Told that a restored file is not there, recovery believes it: the case says so, and the file is in its place."""
-        told = error == "ENOENT" and self.act.name == "restore recovered from after name new file"
-        return told and Mark.of(scene.file) == scene.before
 
     def _scene(self) -> Scene:
         scene = Scene(self.ground, next(self._numbers))
@@ -200,7 +204,7 @@ class Harness:
 
 def fail_all(top: Path, most: int) -> list[tuple[str, int, Counter[int], Counter[str]]]:
     """``most`` failures, spread at random over everything. Rows: ground, failures, exit codes, calls."""
-    numbers, rng, told = itertools.count(), random.Random(11), top / "rows.json"
+    numbers, rng, told, progress = itertools.count(), random.Random(11), top / "rows.json", Progress("errno")
 
     def body() -> None:
         places = grounds(top, {"tmpfs": "folder"})
@@ -208,23 +212,34 @@ def fail_all(top: Path, most: int) -> list[tuple[str, int, Counter[int], Counter
         every = [
             (harness, call, number, error) for harness in harnesses for call, number in harness.calls() for error in ERRORS
         ]
-        for harness, call, number, error in rng.sample(every, min(most, len(every))):
-            harness.fail(call, number, error)
+        for failure in progress.left(rng.sample(every, min(most, len(every))), _key):
+            harness, call, number, error = failure
+            progress.note(_key(failure), harness.fail(call, number, error))
         rows = []
         for ground in places:
             ours = [one for one in harnesses if one.ground is ground]
             codes: Counter[int] = sum((one.codes for one in ours), Counter())
             met: Counter[str] = sum((one.met for one in ours), Counter())
             rows.append((ground.name, codes.total(), list(codes.items()), list(met.items())))
-        told.write_text(json.dumps([len(every), [line for one in harnesses for line in one.missed], rows]))
-        wrong = [line for one in harnesses for line in one.wrong]
+        told.write_text(json.dumps([f"{len(every)} failures are possible, {progress.done} are done", missed(harnesses), rows]))
+        wrong = progress.wrong
         assert not wrong, f"{len(wrong)} wrong:\n" + "\n".join(wrong[:400])
 
     mounts.with_own_mounts(body)
-    every, missed, rows = json.loads(told.read_text())
-    assert len(missed) <= max(1, most // 100), f"{len(missed)} calls were not met: {missed}"
-    print(f"{every} failures are possible, {len(missed)} calls were not met: {missed}")
+    how_many, not_met, rows = json.loads(told.read_text())
+    assert len(not_met) <= max(1, most // 100), f"{len(not_met)} calls were not met: {not_met}"
+    print(f"{how_many}, {len(not_met)} calls were not met: {not_met}")
     return [(name, int(total), Counter(dict(codes)), Counter(dict(met))) for name, total, codes, met in rows]
+
+
+def _key(failure: tuple[Harness, str, int, str]) -> str:
+    harness, call, number, error = failure
+    return f"{harness.ground.name}|{harness.act.name}|{call} {number}|{error}"
+
+
+def missed(harnesses: list[Harness]) -> list[str]:
+    """The calls that were never met."""
+    return [line for one in harnesses for line in one.missed]
 
 
 def in_memory(body: Callable[[Path], None], tmp_path: Path) -> None:
@@ -241,7 +256,7 @@ def test_each_call_fails_with_each_error(tmp_path: Path, capsys: pytest.CaptureF
             for name, total, codes, met in rows:
                 print(f"\n  {name}: {total} failures of {len(met)} calls, exit codes {dict(sorted(codes.items()))}", end="")
             print(f"\n  in all {sum(total for _, total, _, _ in rows)} failures, 0 bad")
-        assert sum(total for _, total, _, _ in rows) >= 200
+        assert sum(total for _, total, _, _ in rows) >= 200 or Progress("errno").done >= 200
 
     in_memory(body, tmp_path)
 

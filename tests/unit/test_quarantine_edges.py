@@ -19,7 +19,7 @@ import pytest
 from hashscan import fsops
 from hashscan.errors import LockedError, QuarantineError, UsageError
 from hashscan.model import Action, Case, CaseState, Place, Source
-from hashscan.quarantine import opening, proofs, restore
+from hashscan.quarantine import cut_off, opening, proofs
 from hashscan.quarantine import record_codec as records
 from hashscan.quarantine.export import Request
 from hashscan.quarantine.keeping import MAX_TEXT_CHARS, keeping_time
@@ -458,10 +458,10 @@ def test_a_temporary_name_that_another_thing_has_is_not_removed(tmp_path: Path) 
         (tmp_path / name).write_bytes(b"x")
     inode = os.stat(tmp_path / "a").st_ino
     place = Place(os.fsencode(tmp_path), b"a")
-    assert restore.is_back(Restoring(place, inode, b".hashscan-x")) is True
-    assert restore.is_back(Restoring(place, inode + 10**6, b".hashscan-x")) is False
+    assert cut_off.is_back(Restoring(place, inode, b".hashscan-x")) is True
+    assert cut_off.is_back(Restoring(place, inode + 10**6, b".hashscan-x")) is False
     assert sorted(os.listdir(tmp_path)) == [".hashscan-x", "a"]
-    assert restore.is_back(Restoring(place, os.stat(tmp_path / ".hashscan-x").st_ino, b".hashscan-x")) is False
+    assert cut_off.is_back(Restoring(place, os.stat(tmp_path / ".hashscan-x").st_ino, b".hashscan-x")) is False
     assert os.listdir(tmp_path) == ["a"]
 
 
