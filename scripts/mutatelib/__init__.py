@@ -1,0 +1,1 @@
+"""Mutation testing of what touches a customer's files: see scripts/mutate and docs/decisions/0024."""
