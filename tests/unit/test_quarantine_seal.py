@@ -154,3 +154,62 @@ def test_a_write_that_fails_at_any_time_is_never_forgotten(size: int) -> None:
 
         with pytest.raises(OSError, match="full"):
             recipients.seal(iter([bytes(size)]), write)
+
+
+def test_as_many_keys_as_there_may_be() -> None:
+    pairs = [pyrage.x25519.Identity.generate() for _ in range(MAX_RECIPIENTS)]
+    sealed = _sealed(Recipients([str(one.to_public()) for one in pairs]), b"x")
+    out = bytearray()
+    Identity("\n".join(map(str, pairs))).open(_chunks(sealed), out.extend)
+    assert bytes(out) == b"x"
+    with pytest.raises(UsageError, match=f"1 to {MAX_RECIPIENTS} secret keys, this one {MAX_RECIPIENTS + 1}"):
+        Identity("\n".join(map(str, [*pairs, pairs[0]])))
+
+
+def test_what_is_wrong_says_what_helps() -> None:
+    with pytest.raises(UsageError) as refused:
+        Recipients(["age1nonsense"])
+    assert refused.value.hint == "a public key of age-keygen looks like age1..."
+    with pytest.raises(QuarantineError) as closed:
+        _pair()[1].open(_chunks(_sealed(_pair()[0])), bytearray().extend)
+    assert closed.value.hint == "is it the right identity?"
+
+
+def test_what_was_not_read_to_its_end_is_not_sealed_as_if_it_was() -> None:
+    """It would open, and be taken for the whole file."""
+
+    def broken() -> Iterator[bytes]:
+        yield CONTENT[:100_000]
+        raise OSError(errno.EIO, "the source")
+
+    to, identity, _ = _pair()
+    out = bytearray()
+    with pytest.raises(OSError, match="the source"):
+        to.seal(broken(), out.extend)
+    with pytest.raises(QuarantineError):
+        identity.open(_chunks(bytes(out)), bytearray().extend)
+
+
+def test_after_a_write_that_failed_none_is_tried() -> None:
+    """What is behind a hole is of no use, and a failing disk is left alone."""
+    tries: list[int] = []
+
+    def full(data: bytes) -> None:
+        tries.append(len(data))
+        raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        _pair()[0].seal(_chunks(CONTENT), full)
+    assert len(tries) <= 2  # the library tries its end once more
+
+
+def test_chunks_read_as_a_file() -> None:
+    reader = seal._Reader(iter([b"abc", b"", b"de"]))
+    assert [reader.read(0), reader.read(2), reader.read(), reader.read(), reader.read(), reader.read(1)] == [
+        b"",
+        b"ab",
+        b"c",
+        b"de",
+        b"",
+        b"",
+    ]

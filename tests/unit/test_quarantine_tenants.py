@@ -87,3 +87,28 @@ def test_any_name_is_attributed(name: bytes) -> None:
 def test_two_names_are_two_tenants() -> None:
     tenants = Tenants(PROFILES["home"])
     assert tenants.of_path(b"/home/\xff/x") != tenants.of_path(b"/home/\\xff/x")
+
+
+def test_what_may_be_in_a_rule_to_its_last_character() -> None:
+    assert len(Tenants(["/{tenant}/"] * MAX_RULES)._patterns) == MAX_RULES
+    longest = "/" + "a" * (MAX_RULE_CHARS - 10) + "/{tenant}"
+    assert len(longest) == MAX_RULE_CHARS
+    assert Tenants([longest]).of_path(b"/" + b"a" * (MAX_RULE_CHARS - 10) + b"/bob/x") == "bob"
+    with pytest.raises(UsageError):
+        Tenants([longest + "/"])
+    assert Tenants(["/srv/{tenant}.other"]).of_path(b"/srv/bob.other/x") == "bob"
+    assert Tenants(["/srv/\udcff/{tenant}/"]).of_path(b"/srv/\xff/bob/x") == "bob"
+
+
+def test_a_name_is_written_so_that_it_can_be_read_back() -> None:
+    tenants = Tenants(PROFILES["home"])
+    assert tenants.of_path(b"/home/a\\b/x") == "a\\\\b"
+    assert tenants.of_path(b"/home/a\nb/x") == "a\nb"
+    assert tenants.of_path(b"/home/" + b"a" * 300 + b"/x") == "a" * 255
+
+
+@pytest.mark.parametrize("rule", ["home/{tenant}", "/home/"])
+def test_a_wrong_rule_is_told_what_a_right_one_is(rule: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Tenants([rule])
+    assert caught.value.hint == "a rule is like /home/{tenant}/ or /srv/www/{tenant}.example.org/"
