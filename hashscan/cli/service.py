@@ -64,23 +64,30 @@ def init(data: Path, name: str, root_keys: Path | None) -> int:
 @click.option(
     "--error-rate", type=float, default=1e-6, show_default=True, help="Share of innocent files that become candidates."
 )
+@click.option("--anew", is_flag=True, help="Build every filter from nothing: nothing that left a list lingers in one.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Processes that build filters; default: one a core.")
 @click.pass_obj
-def publish(data: Path, list_id: str | None, error_rate: float) -> int:
-    """Build and sign a new version of the lists for every provider."""
-    for one in _admin().publish(data, list_id=list_id, error_rate=error_rate):
+def publish(data: Path, /, list_id: str | None, **how: Any) -> int:
+    """Build and sign a new version of the lists for every provider for whom it changes anything."""
+    admin = _admin()
+    done = admin.publish(data, list_id=list_id, terms=admin.Terms(**how))
+    for one in done:
+        way = f"built from nothing ({one.why})" if one.why else "the change was added"
         click.echo(
             f"{one.provider}: {one.list.id} version {one.list.version}, {one.entries} entries, {one.tokens} tokens, "
-            f"{one.length} bytes, {_delta(one)}{one.seconds:.1f} s"
+            f"{one.length} bytes, {_delta(one)}{one.seconds:.1f} s; {way}"
         )
-        if one.left_out.count:
-            more = ", ..." if one.left_out.count > len(one.left_out.named) else ""
-            named = f"{', '.join(one.left_out.named)}{more}"
-            click.echo(f"{one.list.id}: left out {one.left_out.count} entries that are known-good: {named}", err=True)
+    for list_name, out in {one.list.id: one.left_out for one in done if one.left_out.count}.items():
+        named = f"{', '.join(out.named)}{', ...' if out.count > len(out.named) else ''}"
+        click.echo(f"{list_name}: left out {out.count} entries that are known-good: {named}", err=True)
+    if not done:
+        click.echo("nothing has changed since the last publication: what is in force stays")
     return ExitCode.OK
 
 
 def _delta(one: Any) -> str:
     withdrawn = f"{one.withdrawn} withdrawn, " if one.withdrawn else ""
+    withdrawn += f"{one.lingering} tokens linger, " if one.lingering else ""
     return withdrawn if one.delta is None else f"{withdrawn}delta {one.delta} bytes, "
 
 

@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from struct import Struct, pack
 from typing import Any
@@ -32,6 +33,7 @@ from hashscan.known.container import (
     check_shape,
     split,
 )
+from hashscan.known.filling import fill
 from hashscan.known.keys import token
 from hashscan.known.sizes import SizeSet
 from hashscan.model import ListRef
@@ -60,20 +62,54 @@ def build(
     """A filter file with ``tokens`` (at most ``capacity``, distinct) and the canaries.
 
     ``header(tokens, body_length, body_blake3)`` makes the header once these are known, ``sizes`` is what `sizes.encode_sizes`
-    made where every entry has a size. About 4 us a token; the result is
+    made where every entry has a size. About 2.5 us a token; the result is
     held in memory (5 MB for 1.4 M tokens at 1e-6). Raises `FilterError` where there are more tokens than capacity.
     """
     bloom = BloomFilter(capacity + CANARIES, error_rate)
-    for element in canaries(filter_key):
-        bloom.add(element, skip_check=True)
-    for element in tokens:
-        if bloom.count >= bloom.capacity:
-            raise FilterError(f"more than {capacity} tokens for a filter of that capacity")
-        bloom.add(element, skip_check=True)
+    count = fill(bloom, chain(canaries(filter_key), tokens))
+    return _packed(bloom, count, header, sizes)
+
+
+def extend(header: HeaderMaker, old: bytes, tokens: Iterable[str], *, sizes: bytes = b"") -> bytes:
+    """The filter file ``old``, a whole and undamaged one, with ``tokens`` more that are not in it yet.
+
+    Everything else as in `build`: what comes out is the file that `build` would make of all tokens at that capacity. Raises
+    `FilterError` where ``old`` is no filter file or has no room for them.
+    """
+    _, body, _ = split(memoryview(old), "the filter before")
+    rate, slices, bits_per_slice, capacity, count = BLOOM_HEADER.unpack(body[: BLOOM_HEADER.size])
+    bloom = BloomFilter(1)
+    bloom._setup(rate, slices, bits_per_slice, capacity, count)  # noqa: SLF001 - as in `Bloom`
+    bits: Any = bitarray(endian="little")
+    bits.frombytes(bytes(body[BLOOM_HEADER.size :]))
+    bloom.bitarray = bits[: slices * bits_per_slice]
+    return _packed(bloom, count + fill(bloom, tokens), header, sizes)
+
+
+def missing(data: bytes, tokens: Iterable[str]) -> list[str]:
+    """Those of ``tokens`` that a filter file does not contain. Raises `FilterError` where it is none."""
+    header, body, _ = split(memoryview(data), "the filter")
+    try:
+        bloom = Bloom(header, body)
+    except StrictJsonError as error:
+        raise FilterError(f"the filter is not to be trusted: {error}") from None
+    return [one for one in tokens if one not in bloom]
+
+
+def sizes_of(data: bytes) -> bytes:
+    """The size section of a filter file, often empty. Raises `FilterError` where it is none."""
+    return bytes(split(memoryview(data), "the filter")[2])
+
+
+def _packed(bloom: BloomFilter, count: int, header: HeaderMaker, sizes: bytes) -> bytes:
+    """The file around a filter that holds ``count`` tokens."""
+    if count > bloom.capacity:
+        raise FilterError(f"{count} tokens for a filter of {bloom.capacity}")
+    bloom.count = count
     body = io.BytesIO()
     bloom.tofile(body)
     raw = body.getvalue()
-    made = header(bloom.count, len(raw), blake3(raw).hexdigest())
+    made = header(count, len(raw), blake3(raw).hexdigest())
     if sizes:
         made = replace(made, sizes_length=len(sizes), sizes_blake3=blake3(sizes).hexdigest())
     return made.encode() + raw + sizes

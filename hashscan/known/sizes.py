@@ -34,6 +34,19 @@ def encode_sizes(filter_key: bytes, sizes: Iterable[int]) -> bytes:
     return b"".join(token.to_bytes(8, "little") for token in tokens)
 
 
+def extend_sizes(section: bytes, filter_key: bytes, sizes: Iterable[int]) -> bytes:
+    """A size section with these sizes besides; those that are in it already change nothing."""
+    tokens = memoryview(section).cast("Q")
+    pieces: list[bytes] = []
+    here = 0
+    for token in sorted({size_token(filter_key, size) for size in sizes}):
+        place = bisect_left(tokens, token, here)
+        if place == len(tokens) or tokens[place] != token:
+            pieces += (section[8 * here : 8 * place], token.to_bytes(8, "little"))
+            here = place
+    return b"".join([*pieces, section[8 * here :]])
+
+
 class SizeSet:
     """The sizes of one list. ``section`` may be a read-only map; about 1.5 us for a size that was not met before."""
 

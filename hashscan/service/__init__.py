@@ -8,8 +8,10 @@
         merging entries feeds    what becomes of a row       enrol_routes     agents come in
         guard                    what no list may hold         enrolling
       enrolment agents           a provider is admitted
-      publishing                 filters go out              parsing          what is asked
-        building withdrawals     one file each               confirming receiving   what is answered
+      publishing batches         filters go out              parsing          what is asked
+        contents planning          what is new, and how      confirming receiving   what is answered
+        building withdrawals       one file each
+        sharing                    by several processes
         repository in_force      signed metadata, files      schemas          what the document says
       ceremony root_keys keys    who signs
       tracing                    whose filter is this?

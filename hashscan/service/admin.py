@@ -34,6 +34,7 @@ from hashscan.service import (
     tracing,
 )
 from hashscan.service.agents import AgentKey, OpenCode, Revoked
+from hashscan.service.batches import Published, Terms
 from hashscan.service.counting import ServiceStats
 from hashscan.service.enrolment import Enrolment, Rotated
 from hashscan.service.exporters import listing
@@ -43,7 +44,6 @@ from hashscan.service.fetching import FetchReport, FetchRequest
 from hashscan.service.importing import ImportReport, ImportRequest
 from hashscan.service.known_good import KnownGoodReport, Manner
 from hashscan.service.names import check_text
-from hashscan.service.publishing import Published
 from hashscan.service.standings import StandingChange
 from hashscan.service.store import IMPORT_CACHE_KIB, SERVER_CACHE_KIB, Folder, connect, database_errors, open_store
 from hashscan.service.tables import SCHEMA_VERSION, Base, Phase, Provider, ServiceRow
@@ -217,11 +217,11 @@ def set_phase(data: Path, name: str, phase: Phase) -> None:
         provider.phase = phase.value
 
 
-def publish(data: Path, *, list_id: str | None = None, error_rate: float = 1e-6) -> list[Published]:
-    """A new version of one list (None: of all) for every provider that is not suspended. See `publishing.publish`."""
-    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
+def publish(data: Path, *, list_id: str | None = None, terms: Terms | None = None) -> list[Published]:
+    """A new version of one list (None: of all) for every provider for whom it changes anything. See `publishing.publish`."""
+    with open_store(data, cache_kib=IMPORT_CACHE_KIB, busy_seconds=BUSY_SECONDS) as store:
         try:
-            return publishing.publish(store, list_id, error_rate=error_rate)
+            return publishing.publish(store, list_id, terms or Terms())
         except OSError as error:
             hint = "what was in force stays; is the disk full?"
             raise HashscanError(f"cannot write what is published in {data}: {error.strerror}", hint=hint) from None

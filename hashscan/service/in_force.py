@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashscan.known.metadata import TargetFileSpec
-from hashscan.service.tables import HashList, Publication, SideFile
+from hashscan.service.tables import HashList, Publication
+from hashscan.service.tables_out import SideFile
 
 KEPT_FILTERS = 2  # of each list on disk: the one in force, and the one that an agent may be fetching just now
 KEPT_DELTAS = 16  # of each list: that many publications may be missed before the whole filter is fetched again

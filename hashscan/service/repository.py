@@ -25,7 +25,8 @@ from hashscan.service import in_force
 from hashscan.service.access import NotServed
 from hashscan.service.keys import OnlineKeys
 from hashscan.service.store import Store, is_busy
-from hashscan.service.tables import Publication, Repository, Role, ServiceRow, SideFile
+from hashscan.service.tables import Publication, Repository, Role, ServiceRow
+from hashscan.service.tables_out import SideFile
 
 TIMESTAMP = "timestamp.json"
 VERDICT_KEYS = "verdict-keys.json"

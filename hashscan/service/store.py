@@ -7,6 +7,7 @@
       keys/                0700, ROLE-KEYID.pem of mode 0600: the online keys
       roots/               0700, N.root.json: every root that was installed
       published/PROVIDER/  0700, filters, deltas, withdrawn tokens, N.targets.json, N.snapshot.json
+      contents/            0700, LIST-ID.content: what was published last; may be removed
       publish.lock
 """
 
@@ -40,6 +41,7 @@ class Folder:
         self.database = data / "service.sqlite3"
         self.keys = data / "keys"
         self.roots = data / "roots"
+        self.contents = data / "contents"
         self.publish_lock = data / "publish.lock"
 
     def published(self, provider: str) -> Path:

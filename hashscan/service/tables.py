@@ -12,7 +12,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from hashscan.model import Algorithm
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+PREFIXES_PER_DAY = 10_000  # distinct ones that one agent may ask about; 0: no limit (docs/service.md, "Quotas")
+PREFIXES_BURST = 40_000
 
 
 class Phase(enum.StrEnum):
@@ -37,7 +39,10 @@ class Base(DeclarativeBase):
 
 
 class ServiceRow(Base):
-    """The service itself: one row. ``wait``: least seconds between two syncs of an agent, ``jitter``: most added to it."""
+    """The service itself: one row. ``wait``: least seconds between two syncs of an agent, ``jitter``: most added to it.
+
+    ``prefixes_*``: what an agent of a provider that has no numbers of its own may ask, see `Budget`.
+    """
 
     __tablename__ = "service"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -45,10 +50,12 @@ class ServiceRow(Base):
     created: Mapped[float]
     wait: Mapped[int] = mapped_column(default=3600)
     jitter: Mapped[int] = mapped_column(default=1800)
+    prefixes_per_day: Mapped[int] = mapped_column(default=PREFIXES_PER_DAY, server_default=str(PREFIXES_PER_DAY))
+    prefixes_burst: Mapped[int] = mapped_column(default=PREFIXES_BURST, server_default=str(PREFIXES_BURST))
 
 
 class Provider(Base):
-    """A company. ``epoch`` is that of its next publications; ``country`` ISO 3166 alpha-2. See `ProviderKeyRow`, `ApiKey`."""
+    """A company. ``epoch`` is that of its next publications, ``country`` ISO 3166 alpha-2; ``prefixes_*``: `Budget`."""
 
     __tablename__ = "provider"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -57,6 +64,8 @@ class Provider(Base):
     epoch: Mapped[int]
     created: Mapped[float]
     country: Mapped[str | None] = mapped_column(String(2))
+    prefixes_per_day: Mapped[int | None]
+    prefixes_burst: Mapped[int | None]
 
 
 class ProviderKeyRow(Base):
@@ -149,13 +158,17 @@ class Repository(Base):
 
 
 class HashList(Base):
-    """A hash list; ``name`` is its id on the wire, ``version`` the last one published (0: none yet)."""
+    """A hash list; ``name`` is its id on the wire, ``version`` the last one published (0: none yet).
+
+    ``published`` is when a publication last looked at it, whether it found a change or not.
+    """
 
     __tablename__ = "hash_list"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     version: Mapped[int] = mapped_column(default=0)
     created: Mapped[float]
+    published: Mapped[float | None]
 
 
 class Entry(Base):
@@ -228,7 +241,11 @@ class ImportRun(Base):
 
 
 class Publication(Base):
-    """One filter file for one provider. The newest version of a list is in force, its file and the one before are on disk."""
+    """One filter file for one provider. The newest version of a list is in force, its file and the one before are on disk.
+
+    ``content`` and ``withdrawn`` say what it was made of (`contents.Content.id`, `withdrawals.Told.id`; empty: not known),
+    ``base`` is the version of the last filter that was built from nothing; later ones only added to it.
+    """
 
     __tablename__ = "publication"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -242,19 +259,11 @@ class Publication(Base):
     created: Mapped[float]
     entries: Mapped[int]
     tokens: Mapped[int]
+    content: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    withdrawn: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    base: Mapped[int] = mapped_column(default=0, server_default="0")
+    error_rate: Mapped[float] = mapped_column(default=0.0, server_default="0")
     __table_args__ = (UniqueConstraint("provider_id", "list_id", "version"),)
-
-
-class SideFile(Base):
-    """A file published beside a filter: a delta from version ``old``, or the withdrawn tokens (``old`` 0)."""
-
-    __tablename__ = "side_file"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    publication_id: Mapped[int] = mapped_column(ForeignKey("publication.id"), index=True)
-    old: Mapped[int]
-    file_name: Mapped[str] = mapped_column(String(128))
-    length: Mapped[int]
-    sha256: Mapped[str] = mapped_column(String(64))
 
 
 DIGEST_COLUMNS = {

@@ -19,7 +19,8 @@ from hashscan.known.keys import ProviderKey
 from hashscan.known.leaked import Leaked, claimed
 from hashscan.service.names import is_name
 from hashscan.service.store import Store
-from hashscan.service.tables import HashList, Provider, ProviderKeyRow, Publication, SideFile
+from hashscan.service.tables import HashList, Provider, ProviderKeyRow, Publication
+from hashscan.service.tables_out import SideFile
 
 MAX_FILE_BYTES = 2**32
 CERTAIN = 15.0  # digits: among ten million keys one in a hundred million files would be told wrongly

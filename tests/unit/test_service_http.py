@@ -19,6 +19,7 @@ from hashscan.known.keys import token
 from hashscan.model import Action, Algorithm
 from hashscan.service import admin, confirming, parsing, schemas
 from hashscan.service.access import NotServed, api_key_hash, authenticate
+from hashscan.service.batches import Terms
 from hashscan.service.importers.port import Shape
 from hashscan.service.store import open_store
 from hashscan.service.tables import Entry, Phase
@@ -235,7 +236,7 @@ def test_an_entry_can_ask_for_a_report(tmp_path: Path) -> None:
 def test_an_older_published_version_can_still_be_asked_for(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     for _ in range(3):
-        admin.publish(data)
+        admin.publish(data, terms=Terms(anew=True))
     with asking(data, agent) as client:
         assert confirm(client, agent, question({"sha1": sha1("a")}, version=1))["list"]["version"] == 1
         for asked in (

@@ -14,10 +14,15 @@ from hashscan.known.container import FilterHeader
 from hashscan.known.keys import token
 from hashscan.model import Algorithm, ListRef
 from hashscan.service import admin, building
+from hashscan.service.batches import Terms
+from hashscan.service.building import Order
 from hashscan.service.in_force import KEPT_DELTAS
+from hashscan.service.planning import Wanted
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
 from tests.support.service import LIST, Agent, Clock, asking, digest, enrol, load, make, md5, sha1
+
+ANEW = Terms(anew=True)
 
 
 def filter_of(data: Path, agent: Agent, version: int = 1, list_id: str = LIST) -> bloom.Bloom:
@@ -115,7 +120,7 @@ def test_versions_grow_and_the_newest_two_files_stay(tmp_path: Path) -> None:
     load(data, sha1("a"), list_id="quiet")
     admin.publish(data)
     for version in (2, 3, 4):
-        (one,) = admin.publish(data, list_id=LIST)
+        (one,) = admin.publish(data, list_id=LIST, terms=ANEW)
         assert one.list.version == version
     names = sorted(path.name for path in (data / "published" / "acme").glob("*.filter"))
     assert names == ["police-3-1.filter", "police-4-1.filter", "quiet-1-1.filter"]
@@ -149,7 +154,7 @@ def test_what_cannot_be_published_is_said(tmp_path: Path) -> None:
         admin.publish(data, list_id="other")
     for error_rate in (0.0, 1.0, 0.01):
         with pytest.raises(UsageError, match="error rate"):
-            admin.publish(data, error_rate=error_rate)
+            admin.publish(data, terms=Terms(error_rate=error_rate))
     with (data / "publish.lock").open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(LockedError):
@@ -161,7 +166,7 @@ def test_the_error_rate_is_kept(tmp_path: Path) -> None:
     data = make(tmp_path)
     agent = enrol(data)
     load(data, "\n".join(sha1(str(number)) for number in range(2000)))
-    sizes = [admin.publish(data, error_rate=rate)[0].length for rate in (1e-3, 1e-9)]
+    sizes = [admin.publish(data, terms=Terms(error_rate=rate))[0].length for rate in (1e-3, 1e-9)]
     assert sizes[1] > 2 * sizes[0]
     assert filter_of(data, agent, version=2).header.error_rate == 1e-9
 
@@ -185,14 +190,16 @@ class _Unlucky:
 
 
 def test_an_unlucky_filter_is_built_anew_and_a_wrong_one_is_not_published(tmp_path: Path) -> None:
-    key, ref, path = b"k" * 32, ListRef(LIST, 1, 1), tmp_path / "f.filter"
+    key, ref = b"k" * 32, ListRef(LIST, 1, 1)
     builder = _Unlucky(key, ref, unlucky=2)
-    data, count = building.write_checked(path, ref, key, builder, 200)
+    order = Order(ref, "acme", tmp_path, None, Wanted(1, 1e-6, "", "", 17, 0.0), key)
+    path = order.path
+    data, count = building.write_checked(order, builder, 200)
     assert builder.capacities == [200, 203, 206]
     assert path.read_bytes() == data
     assert count == 1 + bloom.CANARIES
     with pytest.raises(FilterError, match="trivial"):
-        building.write_checked(path, ref, key, _Unlucky(key, ref, unlucky=99), 200)
+        building.write_checked(order, _Unlucky(key, ref, unlucky=99), 200)
     assert not path.exists()
 
 
@@ -244,7 +251,7 @@ def test_deltas_are_kept_as_long_as_they_are_worth_it(tmp_path: Path) -> None:
     clock = Clock()
     load(data, "\n".join(sha1(str(number)) for number in range(5000)))
     for _ in range(KEPT_DELTAS + 4):
-        admin.publish(data)
+        admin.publish(data, terms=ANEW)
     with asking(data, agent, clock) as client:
         (target,) = client.lists(agent.trust(clock)).targets
         last = KEPT_DELTAS + 4
@@ -271,9 +278,9 @@ def test_there_is_no_delta_where_the_file_before_is_gone_or_another_shape(tmp_pa
     (data / "published" / "acme" / "police-1-1.filter").unlink()
     (one,) = admin.publish(data)
     assert one.delta is None
-    (one,) = admin.publish(data, error_rate=1e-9)
+    (one,) = admin.publish(data, terms=Terms(error_rate=1e-9))
     assert one.delta is None
-    (one,) = admin.publish(data, error_rate=1e-9)
+    (one,) = admin.publish(data, terms=Terms(error_rate=1e-9, anew=True))
     assert one.delta is not None
 
 
@@ -285,8 +292,10 @@ def test_a_provider_that_was_away_gets_a_delta_over_the_gap(tmp_path: Path) -> N
     load(data, "\n".join(sha1(str(number)) for number in range(2000)))
     admin.publish(data)
     admin.set_phase(data, "acme", Phase.SUSPENDED)
+    load(data, sha1("new"))
     admin.publish(data)
     admin.set_phase(data, "acme", Phase.REGULAR)
+    load(data, sha1("newer"))
     admin.publish(data)
     with asking(data, agent, clock) as client:
         (target,) = client.lists(agent.trust(clock)).targets
@@ -321,7 +330,7 @@ def test_withdrawn_tokens_are_told_until_the_entry_is_back(tmp_path: Path) -> No
         admin.publish(data)
         assert client.lists(trust).targets[0].withdrawn is None
         assert client.get("/v1/files/police-2-1.withdrawn").status_code == 200, "an agent may be mid-way"
-        admin.publish(data)
+        admin.publish(data, terms=ANEW)
         assert client.get("/v1/files/police-2-1.withdrawn").status_code == 404
 
 

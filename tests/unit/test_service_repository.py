@@ -18,6 +18,7 @@ from hashscan.known.trust import FolderFetcher, may_replace
 from hashscan.model import ListRef
 from hashscan.service import admin, ceremony, keys, repository, root_keys
 from hashscan.service.access import authenticate
+from hashscan.service.batches import Terms
 from hashscan.service.keys import ROOT_ROLES, OnlineKeys
 from hashscan.service.repository import KEPT_METADATA, RENEW_AFTER, SERVED_WHILE_BUSY, SIGN_AGAIN_AFTER, Due, Wanted, due
 from hashscan.service.store import open_store
@@ -272,7 +273,7 @@ def test_what_an_interrupted_signing_left_is_replaced(tmp_path: Path) -> None:
     with asking(data, agent, clock) as client:
         trust = agent.trust(clock)
         assert client.lists(trust).sequence == 1
-        admin.publish(data)
+        admin.publish(data, terms=Terms(anew=True))
         lists = client.lists(trust)
         assert (lists.sequence, lists.targets[0].list.version) == (2, 2)
 
@@ -282,7 +283,7 @@ def test_a_signing_that_cannot_be_written_changes_nothing(tmp_path: Path) -> Non
     obstacle = data / "published" / "acme" / "2.targets.json"
     obstacle.mkdir()
     with pytest.raises(HashscanError, match="cannot write"):
-        admin.publish(data)
+        admin.publish(data, terms=Terms(anew=True))
     clock = Clock()
     with asking(data, agent, clock) as client:
         assert client.get("/v1/files/timestamp.json").status_code == 500

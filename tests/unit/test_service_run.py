@@ -20,6 +20,7 @@ from hashscan.known import verdicts
 from hashscan.model import Action, Algorithm, ListRef, Outcome, Standing
 from hashscan.ports import Question
 from hashscan.service import admin
+from hashscan.service.batches import Terms
 from hashscan.service.embedded import start_embedded
 from hashscan.service.run import Tls, serve
 from tests.support.service import LIST, NONCE, Agent, Clock, asking, enrol, load, make, sha1
@@ -62,7 +63,7 @@ def test_an_agents_own_code_asks_and_believes(tmp_path: Path) -> None:
             done = Outcome("o_1", verdict.answers[0][0].entry, LIST, verdict.id, Action.REPORTED, 1.0, 2.0)
             (receipt,) = verdicts.open_receipts(keys, service.report_outcomes([done]), "acme")
             assert receipt.outcome_id == "o_1"
-            admin.publish(data)  # while it serves
+            admin.publish(data, terms=Terms(anew=True))  # while it serves
         finally:
             service.close()
         refused = HttpService(Link(running.url, "hsk_" + "x" * 43))

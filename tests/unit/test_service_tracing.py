@@ -17,6 +17,7 @@ from hashscan.errors import UsageError
 from hashscan.known.container import BLOOM_HEADER, split
 from hashscan.model import ListRef
 from hashscan.service import admin
+from hashscan.service.batches import Terms
 from hashscan.service.tracing import SameFile, Trace
 from tests.support.service import LIST, enrol, load, make, sha1
 
@@ -52,6 +53,8 @@ def leaks(tmp_path_factory: pytest.TempPathFactory) -> Leaks:
     load(data, sha1("alone"), list_id="tiny")
     admin.publish(data)
     admin.rotate_provider_key(data, "beta", revoke_old=True)
+    load(data, sha1("new"))
+    load(data, sha1("new here"), list_id="tiny")
     admin.publish(data)
     return Leaks(data, home)
 
@@ -149,7 +152,7 @@ def test_a_delta_is_known_by_its_bytes(tmp_path: Path) -> None:
     enrol(data)
     load(data, "\n".join(sha1(str(number)) for number in range(2000)))
     admin.publish(data)
-    admin.publish(data)
+    admin.publish(data, terms=Terms(anew=True))
     found = admin.trace(data, data / "published" / "acme" / "police-1-2-1.delta")
     assert found.same == SameFile("acme", LIST, 2, 1, "police-1-2-1.delta")
 
