@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hashscan.cli import service_exports, service_fetch, service_keys, service_lists, service_providers
+from hashscan.cli import service_exports, service_fetch, service_keys, service_lists, service_people, service_providers
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.cli.service_admin import duration
 from hashscan.errors import ExitCode, UsageError
@@ -38,6 +38,7 @@ command.add_command(service_fetch.fetch)
 command.add_command(service_lists.known_good)
 command.add_command(service_exports.export_list)
 command.add_command(service_exports.exports)
+command.add_command(service_people.group)
 
 
 @command.command()

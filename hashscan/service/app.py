@@ -25,6 +25,7 @@ from hashscan.service.keys import OnlineKeys
 from hashscan.service.serving import Authenticated, Served, bearer, body_up_to, served
 from hashscan.service.store import checked_store, is_busy
 from hashscan.service.tables import Role, ServiceRow
+from hashscan.service.web import mount as pages
 from hashscan.strict_json import StrictJsonError
 
 BUSY_SECONDS = 5.0  # a request waits that long for a writer
@@ -136,6 +137,7 @@ def create_app(data: Path, *, now: Callable[[], float] = time.time, busy_seconds
         raise
     app = new_app()
     app.state.served = state
+    pages.connect(app, state)
     return app
 
 
@@ -154,6 +156,7 @@ def new_app() -> FastAPI:
     app.include_router(_agents)
     app.include_router(enrol_routes.router)
     app.include_router(_people)
+    pages.mount(app)
     app.add_middleware(_SecurityHeaders)
     app.add_exception_handler(NotServed, _on_not_served)
     app.add_exception_handler(StrictJsonError, _on_bad_json)
@@ -173,7 +176,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class _SecurityHeaders:
-    """Puts the security headers on every answer, error or not."""
+    """Puts the security headers on every answer, error or not; a page that has its own keeps them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -181,7 +184,9 @@ class _SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_SECURITY_HEADERS]
+                headers = message.get("headers", ())
+                own = {name.lower() for name, _ in headers}
+                message["headers"] = [*headers, *(one for one in _SECURITY_HEADERS if one[0] not in own)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -6,6 +6,7 @@
     findings     outcomes become findings: pure
     keeping      and are kept, in the transaction that receives them
     figures      numbers over rows: pure
+    spread       how long removals took, for a plot: pure
     fetching     the rows
     pseudonyms   what a provider is called where its name is not shown
     views        the monitor as somebody may see it

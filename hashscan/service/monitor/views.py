@@ -14,6 +14,7 @@ from hashscan.service.monitor import fetching, figures
 from hashscan.service.monitor.fetching import Contact, DisputeFigures, Selection
 from hashscan.service.monitor.figures import Group, OpenFinding, Span
 from hashscan.service.monitor.pseudonyms import pseudonyms
+from hashscan.service.monitor.spread import Spread, spread
 from hashscan.service.tables import ServiceRow
 
 
@@ -34,6 +35,7 @@ class Monitor:
     sites: tuple[Group, ...]
     days: tuple[Span, ...]
     weeks: tuple[Span, ...]
+    spread: Spread
     open: tuple[OpenFinding, ...]
     contacts: tuple[Contact, ...]
     disputes: DisputeFigures
@@ -62,6 +64,7 @@ def monitor(session: Session, actor: Actor, selection: Selection, now: float, *,
         sites=figures.groups(rows, lambda row: f"{row.provider}/{row.site or 'unknown'}", now) if named else (),
         days=figures.spans(rows),
         weeks=figures.spans(rows, 7),
+        spread=spread(rows),
         open=figures.open_findings(rows, now),
         contacts=fetching.contacts(session, selection, shown, now),
         disputes=fetching.dispute_figures(session, actor.provider, now),

@@ -1,0 +1,32 @@
+"""How long removals took, as counts between fixed times: what a plot of them is made of. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hashscan.service.monitor.figures import NORM, Sighting
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
+EDGES = (_MINUTE, 10 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, NORM, 2 * _DAY, 4 * _DAY, 7 * _DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Removals by the seconds from first sight to removal: at most ``edges[0]``, then to each next one, then beyond the last.
+
+    ``counts`` has one number more than ``edges``. Removals with times in doubt are in none, as in `figures.Removals`.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+def spread(rows: Iterable[Sighting], edges: tuple[float, ...] = EDGES) -> Spread:
+    """The removals among ``rows``. A time of exactly an edge counts below it: 24 hours are within the norm."""
+    counts = [0] * (len(edges) + 1)
+    for row in rows:
+        if row.removed is not None and not row.doubt:
+            counts[bisect_left(edges, row.removed - row.first_seen)] += 1
+    return Spread(edges, tuple(counts))
