@@ -46,7 +46,7 @@ from hashscan.service.merging import Row
 from hashscan.settings import Settings, load
 from hashscan.strict_json import StrictJsonError, parse_object
 from hashscan.units import MAX_DURATION, parse_duration, parse_size
-from tests.support import nouns
+from tests.support import fuzz_lists, nouns
 from tests.support.fuzz_known import as_file, problem, same
 from tests.support.fuzzing import Target
 
@@ -458,6 +458,7 @@ def targets() -> list[Target]:
             )
             for n, (shape, seeds) in enumerate(SHAPES)
         ),
+        *fuzz_lists.targets(),
         Target("quarantine.log.read_line", [line.encode()[:-1] for line in LOG_LINES], log.read_line, strict, line_holds),
         Target(
             "quarantine.log.read_line, hashed",

@@ -43,7 +43,10 @@ def read(path: Path) -> Iterator[tuple[int, Row | BadLine]]:
     """Every row with its number. Raises `UsageError` (none of these tables), `BrokenSource` (damaged, or it does not end)."""
     watch = _Watch()
     number = 0
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    except sqlite3.Error as error:
+        raise BrokenSource(f"SQLite cannot open it: {error}; it must be a file, not a pipe") from None
     try:
         table, columns = _prepare(connection, watch)
         names = ", ".join(f'"{name}"' for name in columns)

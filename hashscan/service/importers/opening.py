@@ -11,8 +11,12 @@ from pathlib import Path
 
 from hashscan.service.importers.port import BrokenSource, PeekableStream
 
+MAX_LINE_BYTES = (
+    16 << 20
+)  # a longer line is none of a list; the rest of it is not worth reading (a file of zeros may have 4 GB)
 MAX_BYTES = 1 << 38  # of a source, uncompressed (256 GiB): 10 M entries of VICS JSON are some 10 GiB
 _BUFFER_BYTES = 1 << 18
+_PIECE_BYTES = 1 << 16  # what `hash_list.read_lines` takes of a long line
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -23,6 +27,11 @@ class _Bounded(io.RawIOBase):
         self._below = below
         self._most = self._left = most
 
+    @property
+    def given(self) -> int:
+        """The bytes that were read."""
+        return self._most - self._left
+
     def readable(self) -> bool:
         return True
 
@@ -31,11 +40,31 @@ class _Bounded(io.RawIOBase):
             got = self._below.readinto1(buffer)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             what = "ends too early" if isinstance(error, EOFError) else "is damaged"
-            raise BrokenSource(f"after byte {self._most - self._left}: the gzip data {what}") from None
+            raise BrokenSource(f"after byte {self.given}: the gzip data {what}") from None
         self._left -= got
         if self._left < 0:
             raise BrokenSource(f"it has more than {self._most} bytes")
         return got
+
+
+class _Source(io.BufferedReader):
+    """What readers read; a line that does not end ends the import."""
+
+    def __init__(self, below: _Bounded) -> None:
+        super().__init__(below, _BUFFER_BYTES)
+        self._below = below
+        self._length = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """As a file does it. Raises `BrokenSource`."""
+        piece = super().readline(size)
+        if len(piece) < _PIECE_BYTES:
+            self._length = 0
+            return piece
+        self._length += len(piece)
+        if self._length > MAX_LINE_BYTES:
+            raise BrokenSource(f"before byte {self._below.given}: a line has more than {MAX_LINE_BYTES} bytes")
+        return piece
 
 
 @contextmanager
@@ -43,4 +72,4 @@ def open_source(path: Path, *, max_bytes: int = MAX_BYTES) -> Iterator[PeekableS
     """The bytes of ``path``, uncompressed where they are gzip. Reading raises OSError, and `BrokenSource` for half a gzip."""
     with io.BufferedReader(io.FileIO(path), _BUFFER_BYTES) as raw:
         inner: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == _GZIP_MAGIC else raw
-        yield io.BufferedReader(_Bounded(inner, max_bytes), _BUFFER_BYTES)
+        yield _Source(_Bounded(inner, max_bytes))
