@@ -5,6 +5,7 @@
     HashscanError                1  (never raised itself)
     |-- UsageError               2  the command line or the configuration is wrong
     |-- IncompleteError          3  something could not be read, so nothing can be said about it
+    |-- StoppedError             4  somebody stopped it before it began
     |-- StateError               3  our own durable state cannot be read or written
     |-- QuarantineError         12  the vault or an action on a file failed
     |-- FilterError             20  a filter or a signed list is missing, too old, or not to be trusted
@@ -63,6 +64,12 @@ class StateError(HashscanError):
     """The state of this agent (pending candidates, outcomes) cannot be read or written."""
 
     exit_code = ExitCode.INCOMPLETE
+
+
+class StoppedError(HashscanError):
+    """Somebody asked the run to end before there was anything to resume."""
+
+    exit_code = ExitCode.STOPPED
 
 
 class QuarantineError(HashscanError):

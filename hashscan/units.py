@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 MAX_DURATION = 100 * 366 * 86_400.0  # seconds
@@ -76,3 +77,31 @@ def as_names(value: Any) -> tuple[str, ...]:
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise ValueError('a list of texts like ["a", "b"]')
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def one_of(*words: str) -> Callable[[Any], str]:
+    """A converter that takes one of these words."""
+
+    def choose(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"one of {', '.join(word or repr(word) for word in words)}")
+        return str(value)
+
+    choose.words = words  # type: ignore[attr-defined]
+    return choose
+
+
+def as_niceness(value: Any) -> int:
+    """A whole number from 0 to 19."""
+    number = as_count(value)
+    if number > 19:
+        raise ValueError("a niceness from 0 to 19")
+    return number
+
+
+def as_shard(value: Any) -> tuple[int, int]:
+    """(i, n) from "i/n", i from 1 to n."""
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", as_text(value).strip())
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError('a part like "2/5"')
+    return int(match[1]), int(match[2])

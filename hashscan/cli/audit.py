@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli import wiring
+from hashscan.cli.source import Source
 from hashscan.errors import ExitCode
 from hashscan.jobs.audit import Step, audit_verdict
 from hashscan.jobs.audit_log import audit_log
@@ -29,7 +30,7 @@ def command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="One NDJSON event on stdout.")
 @click.pass_obj
-def verdict(config: Path | None, case_id: str, root: Path | None, *, as_json: bool) -> int:
+def verdict(config: Source, case_id: str, root: Path | None, *, as_json: bool) -> int:
     """Why was the file of CASE taken? Each step from the content in the vault to the pinned root. CASE may be its first digits.
 
     Exit 0: every step holds. Exit 12: what the vault keeps is damaged. Exit 20: the signatures do not prove it.
@@ -52,7 +53,7 @@ def verdict(config: Path | None, case_id: str, root: Path | None, *, as_json: bo
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="One NDJSON event on stdout.")
 @click.pass_obj
-def verify(config: Path | None, *, as_json: bool) -> int:
+def verify(config: Source, *, as_json: bool) -> int:
     """Does the log of the vault hold, from its first line to the one that the service has a receipt of?
 
     Exit 0: it does. Exit 12: a line was changed, removed or inserted, or the end is missing; the first such line is named.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import shlex
 import socket
 import sys
 import time
@@ -22,6 +23,7 @@ import click
 
 from hashscan.central.link import Link
 from hashscan.central.outbox import Outbox, UntoldOutbox
+from hashscan.cli.source import Source
 from hashscan.errors import HashscanError, IncompleteError, StateError, UsageError
 from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf
@@ -41,9 +43,10 @@ OUTBOX_NAME = "agent.sqlite"
 _MAX_ROOT_BYTES = 512_000  # what `known.proof` takes
 
 
-def settings(config: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
+def settings(source: Source | Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
     """The settings in force for one command."""
-    return load(config=config, flags=flags)
+    told = source if isinstance(source, Source) else Source(source)
+    return load(config=told.config, profile=told.profile, flags=flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,11 @@ def say(text: str, *, err: bool = False) -> None:
         raise IncompleteError(f"the screen cannot be written: {error.strerror}", hint="check where the output goes") from error
 
 
+def command_line() -> str:
+    """How this was called, for whoever meets its lock. No secret is ever an argument of a command that takes one."""
+    return shlex.join(["hashscan", *sys.argv[1:]])
+
+
 def user() -> str:
     """The name of the user that this runs as, or the number of one without a name."""
     try:
@@ -207,4 +215,4 @@ def user() -> str:
 
 def lock(chosen: Settings, name: str = "lock") -> RunLock:
     """One run at a time; a sync, which only replaces lists in one step, has a lock of its own."""
-    return RunLock(chosen.run_dir / name)
+    return RunLock(chosen.run_dir / name, command=command_line())

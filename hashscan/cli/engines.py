@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from hashscan.cli import wiring
 from hashscan.errors import IncompleteError, QuarantineError, UsageError
 from hashscan.files.cache import Cache, CacheOptions, DigestCache, NoCache
 from hashscan.files.checkpoint import Checkpoint, Saved
 from hashscan.files.engine import InProcessEngine, LocalEngine
+from hashscan.files.excludes import Excludes, patterns_of
 from hashscan.files.recheck import RecheckEngine
 from hashscan.files.roots import silent
+from hashscan.files.shards import Shard
+from hashscan.files.throttle import Throttle
 from hashscan.files.walk import WalkOptions
+from hashscan.flow import never
 from hashscan.ports import Engine
 from hashscan.quarantine.vault import HOLDING_NAME
 from hashscan.settings import Settings
@@ -73,17 +80,43 @@ def own_folders(chosen: Settings) -> OwnFolders:
     return OwnFolders(chosen, wiring.vault(chosen, "").own_directories)
 
 
+def scan_options(chosen: Settings, own: OwnFolders, *, audit: bool) -> WalkOptions:
+    """How a scan walks. An audit uses the digest cache that it finds, and leaves none behind. Raises `UsageError`."""
+    remembers = digest_cache(chosen, make=not audit) if chosen.cache.enabled else NoCache()
+    return replace(
+        _walk_options(chosen, own, remembers),
+        exclude=excludes(chosen),
+        throttle=_throttle(chosen),
+        shard=None if chosen.scan.shard == (1, 1) else Shard(*chosen.scan.shard),
+    )
+
+
+def excludes(chosen: Settings) -> Excludes | None:
+    """What the operator wants left out. Raises `UsageError`."""
+    file = Path(chosen.scan.exclude_from) if chosen.scan.exclude_from else None
+    patterns = patterns_of(chosen.scan.exclude, file)
+    return Excludes(patterns) if patterns else None
+
+
+def _throttle(chosen: Settings) -> Throttle | None:
+    """None where nothing limits: then nobody asks."""
+    table, most = chosen.pace.bwlimit, chosen.pace.max_iops
+    if not table.limits and not most:
+        return None
+    if len(table.slots) > 1:
+        return Throttle(operations_per_second=most, schedule=lambda: table.at(time.time()))
+    return Throttle(bytes_per_second=table.at(time.time()), operations_per_second=most)
+
+
 def engine(
     chosen: Settings,
-    own: OwnFolders,
+    options: WalkOptions,
     checkpoint: Checkpoint | None = None,
     resumed: Saved | None = None,
-    *,
-    audit: bool = False,
-) -> Engine:
-    """The engine of a scan: forked workers. An audit uses the digest cache that it finds, and leaves none behind."""
-    remembers = digest_cache(chosen, make=not audit) if chosen.cache.enabled else NoCache()
-    return LocalEngine(_walk_options(chosen, own, remembers), _workers(chosen), checkpoint=checkpoint, resumed=resumed)
+    rest: Callable[[], bool] = never,
+) -> LocalEngine:
+    """The engine of a scan: forked workers."""
+    return LocalEngine(options, workers(chosen), checkpoint=checkpoint, resumed=resumed, rest=rest)
 
 
 def digest_cache(chosen: Settings, *, make: bool = True) -> DigestCache:
@@ -94,7 +127,7 @@ def digest_cache(chosen: Settings, *, make: bool = True) -> DigestCache:
 
 def recheck_engine(chosen: Settings) -> Engine:
     """The engine that walks the digest cache."""
-    return RecheckEngine(digest_cache(chosen), _workers(chosen), chosen.scan.file_deadline)
+    return RecheckEngine(digest_cache(chosen), workers(chosen), chosen.scan.file_deadline)
 
 
 def small_engine(chosen: Settings) -> Engine:
@@ -102,8 +135,14 @@ def small_engine(chosen: Settings) -> Engine:
     return InProcessEngine(_walk_options(chosen, own_folders(chosen), NoCache()))
 
 
-def _workers(chosen: Settings) -> int:
-    return chosen.scan.jobs or min(os.cpu_count() or 1, _MAX_JOBS)
+def processors() -> int:
+    """How many this host has."""
+    return os.cpu_count() or 1
+
+
+def workers(chosen: Settings) -> int:
+    """How many processes read."""
+    return chosen.scan.jobs or min(processors(), _MAX_JOBS)
 
 
 def _walk_options(chosen: Settings, own: OwnFolders, remembers: Cache) -> WalkOptions:

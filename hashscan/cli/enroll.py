@@ -48,7 +48,7 @@ def command(ctx: click.Context, /, url: str, code: str, out: Path | None, **opti
     same command goes on.
     """
     secret = read_code(_from_stdin() if code == "-" else code)
-    default = ctx.obj.parent if ctx.obj else config_folder()
+    default = ctx.obj.config.parent if ctx.obj.config else config_folder()
     folder = Path(os.path.abspath(out or default))
     resumed = interrupted(folder / ".enrolling", secret) is not None
     place = choose(folder, replace=options["replace"] or resumed)

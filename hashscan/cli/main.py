@@ -11,10 +11,14 @@ from pathlib import Path
 import click
 
 from hashscan import __version__
+from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, HashscanError
 
-_COMMANDS = {
+_COMMANDS: dict[str, tuple[str, ...]] = {
     "scan": ("hashscan.cli.scan", "walk, hash, check, confirm, and quarantine where that is switched on"),
+    "pause": ("hashscan.cli.running", "let the scan that runs rest", "pause"),
+    "resume": ("hashscan.cli.running", "let a paused scan go on", "resume"),
+    "stop": ("hashscan.cli.running", "let the scan that runs stop, so that it can be resumed", "stop"),
     "sync": ("hashscan.cli.sync", "fetch and verify the hash lists in force"),
     "confirm": ("hashscan.cli.confirm", "ask again about pending candidates"),
     "recheck": ("hashscan.cli.recheck", "match the remembered digests against the lists in force, without reading a file"),
@@ -25,6 +29,7 @@ _COMMANDS = {
     "report": ("hashscan.cli.report", "a report of a run as text, JSON, CSV or one HTML page"),
     "status": ("hashscan.cli.status", "lists in force, last scan, pending candidates, cases"),
     "enroll": ("hashscan.cli.enroll", "enrol this host at a service with a single-use code"),
+    "config": ("hashscan.cli.config", "show, check and write the configuration"),
     "rotate-key": ("hashscan.cli.rotate_key", "put a new API key into the place of this host's"),
     "selftest": ("hashscan.cli.selftest", "send one harmless file the whole way"),
     "schema": ("hashscan.cli.schema", "the JSON Schema of events and reports"),
@@ -44,14 +49,15 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in _COMMANDS:
             return None
-        command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        module, _, *name = _COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), name[0] if name else "command")
         assert isinstance(command, click.Command)  # noqa: S101 - a bug of ours, not of the user
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's interface
         """The table of commands without importing one."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, told[1]) for name, told in _COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,8 +68,11 @@ class LazyGroup(click.Group):
     envvar="HASHSCAN_CONFIG",
     help="Read this configuration instead of the standard files.",
 )
+@click.option(
+    "--profile", envvar="HASHSCAN_PROFILE", default="", metavar="NAME", help="Also use the settings below [profile.NAME]."
+)
 @click.pass_context
-def cli(ctx: click.Context, config: Path | None) -> None:
+def cli(ctx: click.Context, config: Path | None, profile: str) -> None:
     """Find known child sexual abuse material on a server by its digests, confirm it, and only then quarantine it.
 
     A fresh installation reports and moves nothing.
@@ -72,7 +81,7 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     Exit codes: 0 nothing found, 2 usage, 3 incomplete, 4 stopped, 10 findings, 11 pending, 12 action failed or held,
     20 lists missing, too old or not to be trusted, 21 another run holds the lock, 22 the service refused us.
     """
-    ctx.obj = config
+    ctx.obj = Source(config, profile)
 
 
 def run(arguments: Sequence[str]) -> int:

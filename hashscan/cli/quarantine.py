@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli import plans, quarantine_acts, wiring
+from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.restore import restore
 from hashscan.jobs.retract import concerned, retract
@@ -31,7 +32,7 @@ quarantine_acts.add_to(command)
 @click.option("--state", type=click.Choice([one.value for one in CaseState]), help="Only cases in this state.")
 @click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
 @click.pass_obj
-def list_cases(config: Path | None, *, names: bool, state: str | None, as_json: bool) -> int:
+def list_cases(config: Source, *, names: bool, state: str | None, as_json: bool) -> int:
     """All cases, the oldest first. Exit 12: a case is damaged, an orphan or held, and a person must look."""
     talk = wiring.Talk(json=as_json, quiet=as_json, verbose=names, text_on_stdout=True)
     with wiring.conversation(talk) as (reporter, _):
@@ -51,7 +52,7 @@ def list_cases(config: Path | None, *, names: bool, state: str | None, as_json: 
 @command.command()
 @click.argument("case_id")
 @click.pass_obj
-def show(config: Path | None, case_id: str) -> int:
+def show(config: Source, case_id: str) -> int:
     """Everything that is known of one case, as JSON, with the name of the file; the log says who looked.
 
     CASE_ID may be its first digits. Left out is the key with which the digests of the whole verdict could be tested.
@@ -79,7 +80,7 @@ def show(config: Path | None, case_id: str) -> int:
     "--identity", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="File with the key of sealed evidence."
 )
 @click.pass_obj
-def restore_cases(config: Path | None, /, case_ids: tuple[str, ...], **options: object) -> int:
+def restore_cases(config: Source, /, case_ids: tuple[str, ...], **options: object) -> int:
     """Put files back: same bytes, owner, mode and times. Never overwrites. CASE_IDS may be their first digits.
 
     With --withdrawn or --entry, waiting cases are dismissed and taken files go back, beside their place where it is taken.

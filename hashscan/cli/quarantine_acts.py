@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli import plans, wiring
+from hashscan.cli.source import Source
 from hashscan.cli.stopping import Stop
 from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.conclude import ActTools
@@ -32,7 +33,7 @@ def add_to(group: click.Group) -> None:
 
 
 @contextmanager
-def _cases(config: Path | None, what: str) -> Iterator[tuple[Vault, Callable[[Case], None]]]:
+def _cases(config: Source, what: str) -> Iterator[tuple[Vault, Callable[[Case], None]]]:
     """The vault under the lock of one run at a time, recovered, and how to tell what became of a case."""
     with wiring.conversation(wiring.Talk(text_on_stdout=True, verbose=True)) as (reporter, stack):
         settings = wiring.settings(config)
@@ -49,7 +50,7 @@ def _cases(config: Path | None, what: str) -> Iterator[tuple[Vault, Callable[[Ca
 @click.option("--yes", is_flag=True, help="Do it; without, only say what would be taken.")
 @click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
 @click.pass_obj
-def release_held(config: Path | None, /, case_ids: tuple[str, ...], **options: object) -> int:
+def release_held(config: Source, /, case_ids: tuple[str, ...], **options: object) -> int:
     """Take findings that a limit had stopped. The service is asked again about each; limits do not count.
 
     Exit 10: taken. Exit 11: the service gave no answer, they go on waiting. Exit 12: one could not be taken.
@@ -80,7 +81,7 @@ def release_held(config: Path | None, /, case_ids: tuple[str, ...], **options: o
 @click.argument("case_ids", nargs=-1, required=True)
 @_reason
 @click.pass_obj
-def dismiss(config: Path | None, case_ids: tuple[str, ...], reason: str) -> int:
+def dismiss(config: Source, case_ids: tuple[str, ...], reason: str) -> int:
     """Say no to cases that wait: their files stay where they are."""
     with _cases(config, "dismiss") as (vault, tell):
         for case_id in case_ids:
@@ -92,7 +93,7 @@ def dismiss(config: Path | None, case_ids: tuple[str, ...], reason: str) -> int:
 @click.argument("case_id")
 @_reason
 @click.pass_obj
-def settle(config: Path | None, case_id: str, reason: str) -> int:
+def settle(config: Source, case_id: str, reason: str) -> int:
     """Close an orphan that you have looked at, after what was held for it was moved where it belongs."""
     with _cases(config, "settle") as (vault, tell):
         tell(vault.settle(case_id, reason))
@@ -104,7 +105,7 @@ def settle(config: Path | None, case_id: str, reason: str) -> int:
 @click.option("--by", required=True, help="Who asks for it: an authority and its reference.")
 @_reason
 @click.pass_obj
-def hold(config: Path | None, case_ids: tuple[str, ...], by: str, reason: str) -> int:
+def hold(config: Source, case_ids: tuple[str, ...], by: str, reason: str) -> int:
     """Put a legal hold on cases: they are not purged until it is lifted."""
     with _cases(config, "hold") as (vault, tell):
         for case_id in case_ids:
@@ -117,7 +118,7 @@ def hold(config: Path | None, case_ids: tuple[str, ...], by: str, reason: str) -
 @click.argument("hold_id")
 @_reason
 @click.pass_obj
-def unhold(config: Path | None, case_id: str, hold_id: str, reason: str) -> int:
+def unhold(config: Source, case_id: str, hold_id: str, reason: str) -> int:
     """Lift the legal hold HOLD_ID (`quarantine show` names it) of a case."""
     with _cases(config, "unhold") as (vault, tell):
         tell(vault.lift(case_id, hold_id, reason))
@@ -130,7 +131,7 @@ def unhold(config: Path | None, case_id: str, hold_id: str, reason: str) -> int:
 @click.option("--yes", is_flag=True, help="Do it; without, only say what would be purged.")
 @click.option("--reason", default="the retention time is over", show_default=True, help="Why, for the certificate.")
 @click.pass_obj
-def purge(config: Path | None, case_ids: tuple[str, ...], *, due: bool, yes: bool, reason: str) -> int:
+def purge(config: Source, case_ids: tuple[str, ...], *, due: bool, yes: bool, reason: str) -> int:
     """Remove the evidence of cases, with a certificate for each. Records stay; so do backups and snapshots, elsewhere."""
     if bool(case_ids) == due:
         raise UsageError("name cases, or --due", hint="one of the two")
@@ -154,7 +155,7 @@ def purge(config: Path | None, case_ids: tuple[str, ...], *, due: bool, yes: boo
 @click.option("--recipient", "recipients", multiple=True, help="Public key (age1...) that the evidence is sealed to.")
 @click.option("--plain", is_flag=True, help="Let the evidence leave the vault unencrypted.")
 @click.pass_obj
-def export(config: Path | None, case_id: str, to: Path, recipients: tuple[str, ...], *, plain: bool) -> int:
+def export(config: Source, case_id: str, to: Path, recipients: tuple[str, ...], *, plain: bool) -> int:
     """A bundle for the police or the hotline: evidence, record, verdict, proof, log excerpt, checksums, cover page."""
     request = Request(to.absolute(), Recipients(recipients) if recipients else None, plain)
     with _cases(config, "export") as (vault, _):

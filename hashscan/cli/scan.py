@@ -13,16 +13,19 @@ from typing import Any, BinaryIO
 
 import click
 
-from hashscan.cli import alerting, engines, plans, wiring
-from hashscan.cli.resuming import checkpoint_of, stopped_scan
+from hashscan.cli import alerting, engines, pacing, plans, resuming, wiring
+from hashscan.cli.resuming import checkpoint_of
 from hashscan.cli.stopping import Stop
 from hashscan.errors import ExitCode, FilterError, QuarantineError, RefusedError, UsageError
+from hashscan.files.excludes import Excludes
+from hashscan.files.walk import WalkOptions
 from hashscan.jobs.conclude import ActTools, never
 from hashscan.jobs.outcomes import close_run
 from hashscan.jobs.scan import ScanTools, scan
 from hashscan.jobs.selftest import require_self_test
 from hashscan.jobs.status import record_failure, record_run
-from hashscan.model import ListRef, Place, Reason, Skipped
+from hashscan.jobs.steering import Steering
+from hashscan.model import Event, Json, ListRef, Place, Reason, Skipped
 from hashscan.ports import Reporter
 from hashscan.report import events
 from hashscan.report.tally import Tally
@@ -56,6 +59,9 @@ def _path(value: str) -> bytes:
     metavar="FILE",
     help="Also write the report of this run as a page.",
 )
+@click.option("--auto-resume", is_flag=True, help="Go on with the same scan where it was stopped; else begin it.")
+@click.option("--profile", metavar="NAME", help="Also use the settings below [profile.NAME].")
+@pacing.flags
 @click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless somebody should look.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every skipped path.")
@@ -72,8 +78,10 @@ def command(ctx: click.Context, /, **options: Any) -> int:
             "scan.jobs": options["jobs"],
             "quarantine.enabled": options["quarantine"],
             "cache.enabled": False if options["no_cache"] else None,
+            "scan.resume": "auto" if options["auto_resume"] else None,
+            **pacing.given(options),
         }
-        settings = wiring.settings(ctx.obj, flags)
+        settings = wiring.settings(ctx.obj._replace(profile=options["profile"] or ctx.obj.profile), flags)
         heard = alerting.Run("scan", audit=bool(options["known"]), page=options["html"])
         with alerting.heard(settings, talk, screen, heard) as reporter:
             code = _prepared(settings, options, reporter, stack)
@@ -82,14 +90,16 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 def _prepared(settings: Settings, options: dict[str, Any], reporter: Reporter, stack: ExitStack) -> ExitCode:
     """The scan, after what was asked for was checked."""
-    started = time.time()
-    roots = engines.absolute(options["paths"])
     listed = engines.absolute(_listed(options["files_from"], null=options["null"]))
+    roots = engines.absolute(options["paths"])
     if options["resume"] and (roots or listed or options["known"]):
         raise UsageError("--resume goes on with the paths and lists of a scan that was stopped", hint="name no PATH")
     if not roots and not listed and not options["resume"]:
-        raise UsageError("nothing to scan", hint="name at least one PATH")
+        roots = _configured(settings)
     own = engines.own_folders(settings)
+    _refuse_excluded(settings, roots)
+    pacing.wait(settings, audit=bool(options["known"]), quiet=options["quiet"])
+    started = time.time()
     silent = engines.unanswering(settings, [*roots, *listed])
     own.refuse([path for path in (*roots, *listed) if path not in silent])
     try:
@@ -98,6 +108,24 @@ def _prepared(settings: Settings, options: dict[str, Any], reporter: Reporter, s
         if not options["known"] and not options["dry_run"]:
             record_failure(settings.state_dir, error, started=started)
         raise
+
+
+def _configured(settings: Settings) -> list[bytes]:
+    """The paths that the configuration names. Raises `UsageError`."""
+    paths = [os.fsencode(path) for path in settings.scan.roots]
+    if not paths:
+        raise UsageError("nothing to scan", hint="name at least one PATH, or set scan.roots")
+    if not all(path.startswith(b"/") for path in paths):
+        raise UsageError("scan.roots must be absolute paths", hint="see 'hashscan config show --origin'")
+    return engines.absolute(paths)
+
+
+def _refuse_excluded(settings: Settings, roots: list[bytes]) -> None:
+    exclude = engines.excludes(settings)
+    for root in roots if exclude else ():
+        if exclude is not None and exclude.names_root(root):
+            name = os.fsdecode(root)
+            raise UsageError(f"{name!r} is to be scanned and excluded", hint="leave out the path or the pattern")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +146,24 @@ class _Run:
 
 def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
     plan = _plan(settings, options, run)
-    stop = Stop(run.stack)  # not earlier: reading a list that never ends would go on
-    resumed = stopped_scan(settings) if options["resume"] else None
-    run.roots.extend(resumed.roots if resumed else ())
-    told = {"jobs": settings.scan.jobs, "stale": plan.stale, "listed": len(run.listed), "resumed": resumed is not None}
-    shown = [*run.roots, *run.listed][: max(len(run.roots), _MAX_SHOWN)]
-    run.reporter.tell(events.scan_start(shown, plan.mode, _list_refs(plan), told))
-    tally = Tally(stale=plan.stale, unsettled_cases=plans.recover(plan, run.reporter))
+    stop = Stop(run.stack, pausable=True)  # not earlier: reading a list that never ends would go on
+    pacing.be_a_good_neighbour(settings)
+    walk = engines.scan_options(settings, run.own, audit=plan.lists is None)
+    tally = Tally(stale=plan.stale)
+    word = pacing.word(settings, run.stack) if plan.lists else None
+    steering = Steering(pacing.orders(settings, stop, word=word), tally)
+    found = _to_go_on_with(settings, options, run, plan, walk)
+    run.reporter.tell(_start(settings, run, plan, found))
+    tally.unsettled_cases = plans.recover(plan, run.reporter)
     # An audit cannot ask again later, so that it reports what it has found even when it is stopped.
-    act = ActTools(plan.confirmer, plan.memory, plan.quarantine, run.reporter, stop if plan.lists else never, plan.tenant_of)
-    roots = _roots(run, tally)
+    until = steering.stop if plan.lists else never
+    act = ActTools(plan.confirmer, plan.memory, plan.quarantine, run.reporter, until, plan.tenant_of)
+    roots = _roots(run, tally, walk.exclude)
     checkpoint = checkpoint_of(settings, plan, tally)
-    if resumed:
-        tally.add(resumed.totals)
-    engine = engines.engine(settings, run.own, checkpoint, resumed, audit=plan.lists is None)
-    scan(ScanTools(engine, plan.sieve, act, time.monotonic, stop), roots, tally)
+    if found.saved:
+        tally.add(found.saved.totals)
+    engine = engines.engine(settings, walk, checkpoint, found.saved, steering.rest)
+    scan(ScanTools(engine, plan.sieve, act, time.monotonic, steering.stop), roots, tally)
     close_run(plan.tell, plan.confirmer, run.reporter, tally)
     complete = not tally.stopped
     if complete and checkpoint is not None:
@@ -143,7 +174,35 @@ def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
     return tally.exit_code
 
 
-def _roots(run: _Run, tally: Tally) -> list[bytes]:
+def _to_go_on_with(
+    settings: Settings, options: dict[str, Any], run: _Run, plan: plans.Plan, walk: WalkOptions
+) -> resuming.Found:
+    """What an earlier scan left, where this one is to go on with it; its roots are ours then."""
+    if options["resume"]:
+        saved = resuming.stopped_scan(settings)
+        run.roots.extend(saved.roots)
+        return resuming.Found(saved)
+    # Paths of a list, and such as do not answer, are counted before the walk: a checkpoint has them already.
+    if settings.scan.resume != "auto" or run.listed or run.silent:
+        return resuming.Found()
+    checkpoint = checkpoint_of(settings, plan, Tally())
+    return resuming.same_scan(settings, engines.engine(settings, walk, checkpoint), run.roots, plan.sieve)
+
+
+def _start(settings: Settings, run: _Run, plan: plans.Plan, found: resuming.Found) -> Event:
+    told: dict[str, Json] = {
+        "jobs": settings.scan.jobs,
+        "stale": plan.stale,
+        "listed": len(run.listed),
+        "resumed": found.saved is not None,
+        **({"not_resumed": found.why_not} if found.why_not else {}),
+        **pacing.told(settings),
+    }
+    shown = [*run.roots, *run.listed][: max(len(run.roots), _MAX_SHOWN)]
+    return events.scan_start(shown, plan.mode, _list_refs(plan), told)
+
+
+def _roots(run: _Run, tally: Tally, exclude: Excludes | None) -> list[bytes]:
     """The paths to scan. A missing one is a mistake where it was named; where it was listed, it is counted as unreadable.
 
     One whose filesystem does not answer is counted and told, so that it keeps nothing else from being scanned.
@@ -156,6 +215,10 @@ def _roots(run: _Run, tally: Tally) -> list[bytes]:
     present = [path for path in run.roots if path not in run.silent]
     for path in run.listed:
         if path in run.silent:
+            continue
+        if exclude is not None and exclude.names_root(path):
+            tally.seen += 1
+            tally.skipped[Reason.EXCLUDED] += 1
             continue
         try:
             os.stat(path)

@@ -195,12 +195,13 @@ def decode(data: bytes) -> Saved:
 def fingerprint_of(options: WalkOptions, algorithms: Sequence[Algorithm], roots: Sequence[bytes], purpose: str) -> str:
     """What a scan and its continuation must agree in, as 64 hex digits: which paths are visited and which digests are made.
 
-    The lists themselves are not in it: they change every night. What ``exclude`` decides cannot be seen from here.
+    The lists themselves are not in it: they change every night.
     """
     asked = [
         purpose,
         options.max_file_bytes,
-        options.exclude is not None,
+        options.exclude.fingerprint if options.exclude else "",
+        [options.shard.index, options.shard.count] if options.shard else [],
         sorted(name.hex() for name in options.own_names),
         [str(one) for one in algorithms],
         [root.hex() for root in roots],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 from hashscan import flow
@@ -23,16 +23,23 @@ class LocalEngine:
     """A `ports.Engine` of ``workers`` forked processes. Best called from a process with one thread, which is what may fork.
 
     With a ``checkpoint`` what is left is written there now and then and where the walk is closed early; ``resumed`` is what
-    such a one held. Its counts are not yielded again: they are in ``resumed.totals``.
+    such a one held. Its counts are not yielded again: they are in ``resumed.totals``. ``rest`` is asked at least once a
+    `flow.BEAT`: whether the workers shall rest.
     """
 
     def __init__(
-        self, options: WalkOptions, workers: int, *, checkpoint: Checkpoint | None = None, resumed: Saved | None = None
+        self,
+        options: WalkOptions,
+        workers: int,
+        *,
+        checkpoint: Checkpoint | None = None,
+        resumed: Saved | None = None,
+        rest: Callable[[], bool] = flow.never,
     ) -> None:
         if not 1 <= workers <= MAX_WORKERS:
             raise UsageError(f"{workers} workers", hint=f"from 1 to {MAX_WORKERS}")
         self._options, self._workers = options, workers
-        self._checkpoint, self._resumed = checkpoint, resumed
+        self._checkpoint, self._resumed, self._rest = checkpoint, resumed, rest
 
     def sift(self, roots: Sequence[bytes], sieve: Sieve) -> Generator[Sifted, None, None]:
         """See `ports.Engine`. A worker that dies or hangs is replaced, and what it had not reported is done again.
@@ -47,11 +54,17 @@ class LocalEngine:
             self._resumed.stacks if self._resumed else [_frames_of(distinct)],
             starter(self._options, sieve, distinct, _silent_mounts(facts)),
             Abandon(distinct),
-            workers=self._workers,
-            deadline=self._options.file_deadline,
+            staff=flow.Staff(self._workers, self._options.file_deadline, self._rest),
             keeper=keeper,
         )
         return _remembering(_lively(results, keeper), self._options.cache)
+
+    def resumes(self, saved: Saved, roots: Sequence[bytes], sieve: Sieve) -> bool:
+        """Whether this is the scan that ``saved`` was written by. Raises as `sift`."""
+        if self._checkpoint is None:
+            return False
+        fingerprint = fingerprint_of(self._options, sieve.algorithms, distinct_roots(_checked(roots)), self._checkpoint.purpose)
+        return (saved.fingerprint, saved.roots) == (fingerprint, tuple(roots))
 
     def _keeper(self, roots: Sequence[bytes], distinct: Sequence[bytes], sieve: Sieve) -> ScanKeeper | None:
         if self._checkpoint is None:

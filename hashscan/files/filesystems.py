@@ -9,6 +9,7 @@ them.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 from xxhash import xxh3_64_intdigest
@@ -16,6 +17,9 @@ from xxhash import xxh3_64_intdigest
 from hashscan import fsops
 
 BELIEVED = frozenset({b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs", b"zfs", b"bcachefs", b"jfs", b"overlay"})
+NETWORK = frozenset(
+    {b"nfs", b"nfs4", b"cifs", b"smb3", b"smbfs", b"ceph", b"afs", b"9p", b"lustre", b"gpfs", b"beegfs", b"orangefs", b"ncpfs"}
+)
 _MAX_MOUNTINFO = 16 << 20  # bytes; a host with 50,000 mounts has about 8 MB
 
 
@@ -34,6 +38,32 @@ def type_of_mount(mountinfo: bytes, mount: int) -> bytes:
         if line.startswith(begin):
             return line.partition(b" - ")[2].split(b" ")[0]
     return b""
+
+
+def network_mounts(mountinfo: bytes) -> frozenset[bytes]:
+    """The mount points of filesystems that lie on another machine, or that a program of this one speaks for (FUSE)."""
+    found = {}
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(b" - ")
+        fields = before.split(b" ")
+        if len(fields) > 4 and after:
+            kind = after.split(b" ")[0]
+            found[unescaped(fields[4])] = kind in NETWORK or kind == b"fuse" or kind.startswith(b"fuse.")
+    return frozenset(point for point, is_network in found.items() if is_network)
+
+
+def unescaped(field: bytes) -> bytes:
+    """A path of mountinfo, in which blanks are written as octal."""
+    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8) & 0xFF]), field)
+
+
+def is_network_mount(point: bytes) -> bool:
+    """Whether a network filesystem is mounted at this path; false where the system does not say."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as stream:
+            return point in network_mounts(stream.read(_MAX_MOUNTINFO))
+    except OSError:
+        return False
 
 
 def number_of(device: int, fsid: int) -> int:

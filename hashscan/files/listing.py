@@ -16,6 +16,9 @@ WINDOW = 4 * FRAME_NAMES  # names that are sorted by inode together: on a cold d
 
 _FEW = 64  # files whose inodes lie near each other on the disk anyhow
 
+Keep: TypeAlias = Callable[["os.DirEntry[str]"], bool]
+"""Whether an entry is part of the scan."""
+
 Recall: TypeAlias = Callable[[Node, int, list[os.DirEntry[str]]], list[tuple[int, str]]]
 """Asked about the regular files of one window of a directory: those that must be read, as inode and name."""
 
@@ -30,15 +33,15 @@ class Listing:
         self._files: list[tuple[int, str]] = []
         self._packed: list[Frame] = []
 
-    def read(self, node: Node, excluded: Callable[[str], bool] | None = None) -> list[Frame]:
+    def read(self, node: Node, keep: Keep | None = None, *, recall: bool = True) -> list[Frame]:
         """The frames of the open directory ``node``: subdirectories first, for the bottom of the stack.
 
-        Raises OSError; see `frames`.
+        What ``keep`` says no to is not looked at, nor counted here. Raises OSError; see `frames`.
         """
         self._node = node
         with os.scandir(node.fd) as entries:
-            wanted = self._wanted(entries, excluded) if excluded else entries
-            if self._recall is None:
+            wanted = filter(keep, entries) if keep else entries
+            if self._recall is None or not recall:
                 for entry in wanted:
                     self._sort(entry)
             else:
@@ -102,13 +105,6 @@ class Listing:
     def _spill(self) -> None:
         self._packed += [Frame(one.kind, self._node, pack_names(one.names)) for one in self._cut()]
         self._alive()
-
-    def _wanted(self, entries: Iterator[os.DirEntry[str]], excluded: Callable[[str], bool]) -> Iterator[os.DirEntry[str]]:
-        for entry in entries:
-            if excluded(entry.name):
-                self._tally.skip(Reason.EXCLUDED)
-            else:
-                yield entry
 
     def _look(self, entry: os.DirEntry[str]) -> None:
         """FIFO, socket or device; or, where the filesystem does not tell types, something that went

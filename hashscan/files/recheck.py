@@ -50,7 +50,7 @@ class RecheckEngine:
             raise IncompleteError(why, hint="run 'hashscan scan' first")
         stretches = self._stretches()
         start = partial(Rechecker, self._cache, sieve, tuple(roots))
-        return _lively(flow.share([stretches], start, Forsake(), workers=self._workers, deadline=self._deadline))
+        return _lively(flow.share([stretches], start, Forsake(), staff=flow.Staff(self._workers, self._deadline)))
 
     def _stretches(self) -> list[Stretch]:
         try:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from hashscan.files.descriptors import Descriptors
+from hashscan.files.filesystems import is_network_mount
 from hashscan.files.hashing import Batch, Hasher, Refusal
-from hashscan.files.listing import Listing
+from hashscan.files.listing import Keep, Listing
 from hashscan.files.remember import Remembering, hashed_files
 from hashscan.files.tally import Tally
 from hashscan.files.throttle import Pacer
@@ -122,9 +123,11 @@ class Sifter:
         try:
             fd = self._open.open_root(index)
         except NotADirectoryError:
-            self._hash_root(place)
+            if self._options.shard is None or self._options.shard.owns(os.path.dirname(place.root)):
+                self._hash_root(place)
         except OSError as error:
-            self._tally.fail_at(error, place)
+            if self._options.shard is None or self._options.shard.owns(place.root):
+                self._tally.fail_at(error, place)
         else:
             self._list(None, os.path.basename(place.root), index, fd)
 
@@ -153,7 +156,8 @@ class Sifter:
             try:
                 fd = self._open.open_child(node, name)
             except OSError as error:
-                self._tally.fail(error, node, name)
+                if self._owns(node, name):
+                    self._turned_away(error, node, name)
                 self._finish(frame)
                 return
             if not names:
@@ -168,16 +172,19 @@ class Sifter:
         node.fd = fd
         self._at = (root, node)
         frames: list[Frame] = []
+        mine = self._owns(node)
         if self._options.is_own(name, status):
-            self._tally.skip(Reason.OWN, node.place(self._roots[root], b""))
+            if mine:
+                self._tally.skip(Reason.OWN, node.place(self._roots[root], b""))
         else:
             self._spent(1)
             try:
-                frames = self._listing.read(node, self._exclusion(node) if self._options.exclude else None)
-                self._tally.directories += 1
+                frames = self._listing.read(node, self._keeping(node, mine=mine), recall=mine)
+                self._tally.directories += mine
             except OSError as error:
                 frames = self._listing.frames()
-                self._tally.fail(error, node, b"")
+                if mine:
+                    self._tally.fail(error, node, b"")
         if not frames:
             os.close(fd)
             node.fd = -1
@@ -191,18 +198,49 @@ class Sifter:
         if self._pacer is not None:
             self._pacer.spent(count_bytes, files)
 
-    def _exclusion(self, node: Node) -> Callable[[str], bool]:
-        exclude = self._options.exclude or (lambda _: False)
-        above = os.path.join(Place(self._roots[node.root], node.path()).full, b"")
-        return lambda name: exclude(above + as_bytes(name))
+    def _owns(self, node: Node, name: bytes = b"") -> bool:
+        """Whether a directory is counted by this shard, and its files read."""
+        shard = self._options.shard
+        return shard is None or shard.owns(node.place(self._roots[node.root], name).full)
+
+    def _keeping(self, node: Node, *, mine: bool) -> Keep | None:
+        """Which entries of a directory are part of this scan: of another shard's, the directories on the way to ours."""
+        if self._options.exclude is None and mine:
+            return None
+        left_out = self._options.exclude.below(self._roots[node.root], node.path()) if self._options.exclude else None
+
+        def keep(entry: os.DirEntry[str]) -> bool:
+            try:
+                is_dir = entry.is_dir(follow_symlinks=False)
+            except OSError:  # the filesystem does not tell types, and it is gone: whose it is says so
+                is_dir = False
+            if left_out is not None and left_out(entry.name, is_dir):
+                if mine:
+                    self._tally.skip(Reason.EXCLUDED)
+                return False
+            return mine or is_dir
+
+        return keep
+
+    def _turned_away(self, error: OSError, node: Node, name: bytes) -> None:
+        """A directory that cannot be entered; a mount is told by what is mounted there."""
+        if error.errno == errno.EXDEV and node.fd >= 0:
+            here = os.readlink(b"/proc/self/fd/%d" % node.fd)
+            if is_network_mount(os.path.join(here, name)):
+                self._tally.skip(Reason.NETWORK, node.place(self._roots[node.root], name))
+                return
+        self._tally.fail(error, node, name)
 
     def _reachable(self, frame: Frame, node: Node) -> bool:
         """Open the directory of ``frame``; where it has moved away, all names of the frame end here, under one note."""
         try:
             self._open.get(node)
         except OSError as error:
-            place, count = node.place(self._roots[node.root], b""), len(frame.names)
-            if error.errno in _MOVED:
+            lost = [one for one in frame.names if frame.kind is not Kind.DIRECTORIES or self._owns(node, as_bytes(one))]
+            place, count = node.place(self._roots[node.root], b""), len(lost)
+            if not lost:
+                pass
+            elif error.errno in _MOVED:
                 self._tally.skip(Reason.CHANGED, place, f"moved away before {count} of its names were read", count=count)
             else:
                 self._tally.fail_at(error, place, count=count)

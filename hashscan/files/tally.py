@@ -19,7 +19,9 @@ _REASONS = {
     errno.EXDEV: Reason.MOUNT,
 }
 
-_WORTH_NAMING = frozenset({Reason.MOUNT, Reason.TOO_LARGE, Reason.OWN, Reason.CHANGED, Reason.TIMEOUT, Reason.ERROR})
+_WORTH_NAMING = frozenset(
+    {Reason.MOUNT, Reason.NETWORK, Reason.TOO_LARGE, Reason.OWN, Reason.CHANGED, Reason.TIMEOUT, Reason.ERROR}
+)
 
 
 def reason_of(error: OSError) -> Reason:
@@ -62,7 +64,8 @@ class Tally:
         """Names that end skipped; named at ``place`` where that is worth it."""
         self._skipped[reason] += count
         # A mount point that is a root itself is scanned as such: nothing there is left out.
-        if place is not None and reason in _WORTH_NAMING and not (reason is Reason.MOUNT and place.full in self._silent_mounts):
+        mount = reason in (Reason.MOUNT, Reason.NETWORK)
+        if place is not None and reason in _WORTH_NAMING and not (mount and place.full in self._silent_mounts):
             self._notes.append(Skipped(place, reason, detail=detail))
 
     def warn(self, warning: Warned) -> None:

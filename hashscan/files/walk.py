@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TypeAlias
 
 from hashscan.files.cache import Cache, NoCache
+from hashscan.files.excludes import Excludes
+from hashscan.files.shards import Shard
 from hashscan.files.throttle import Throttle
 from hashscan.model import Place
 
@@ -32,17 +34,18 @@ class WalkOptions:
     ``max_file_bytes``: larger files are named, not read. ``own``: (device, inode) of directories that are ours and are not
     entered; ``own_names``: names of such directories, believed only of one that belongs to us with mode 0700.
     ``file_deadline``: seconds after which a worker that makes no progress on one file or directory is killed.
-    ``exclude``: whether a full path of bytes is left out; asked for every name, so the operator pays for using it.
-    ``cache``: what is remembered of unchanged files. ``throttle``: how fast to read.
+    ``exclude``: patterns of names that are left out; asked for every name, so the operator pays for using them.
+    ``cache``: what is remembered of unchanged files. ``throttle``: how fast to read. ``shard``: which directories are ours.
     """
 
     max_file_bytes: int | None = None
     own: frozenset[tuple[int, int]] = frozenset()
     own_names: frozenset[bytes] = frozenset()
     file_deadline: float = 120.0
-    exclude: Callable[[bytes], bool] | None = None
+    exclude: Excludes | None = None
     cache: Cache = field(default_factory=NoCache)
     throttle: Throttle | None = None
+    shard: Shard | None = None
 
     def is_own(self, name: bytes, status: os.stat_result) -> bool:
         """Whether a directory is ours: a tenant can choose a name, but neither our uid nor our inodes."""

@@ -9,13 +9,31 @@ it takes the packet along: with the parent in between, work is never in nobody's
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 
 from hashscan.flow.crew import Crew
 from hashscan.flow.keeper import Keeper
 from hashscan.flow.ledger import Blame, Commit, Item, Ledger, Result_co, Start, Worker
 from hashscan.flow.probe import unanswered
 from hashscan.flow.worker import BEAT
+
+
+def never() -> bool:
+    """Nobody asks the workers to rest."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """How many ``workers`` there are; one without a sign of life for ``deadline`` seconds is killed.
+
+    ``rest`` is asked in each round, at least once a `BEAT`: whether all shall rest from now on.
+    """
+
+    workers: int
+    deadline: float
+    rest: Callable[[], bool] = never
 
 
 def alone(stack: Sequence[Item], start: Start[Item, Result_co]) -> Generator[Result_co, None, None]:
@@ -35,24 +53,24 @@ def share(
     start: Start[Item, Result_co],
     blame: Blame[Item, Result_co],
     *,
-    workers: int,
-    deadline: float,
+    staff: Staff,
     keeper: Keeper[Item] | None = None,
 ) -> Generator[Result_co | None, None, None]:
-    """Work ``stacks`` off with ``workers`` forked processes; None where nothing came for a `BEAT`.
+    """Work ``stacks`` off with a ``staff`` of forked processes; None where nothing came for a `BEAT`.
 
-    A worker that shows no sign of life for ``deadline`` seconds is killed. Closing the iterator ends all workers. Raises what a
+    Closing the iterator ends all workers. Raises what a
     worker raised (a `HashscanError` as it is, a bug as RuntimeError with its traceback), and `IncompleteError`.
     """
     ledger: Ledger[Item, Result_co] = Ledger(blame)
     for stack in stacks:
         ledger.add(stack)
-    crew: Crew[Item, Result_co] = Crew(start, ledger, deadline)
+    crew: Crew[Item, Result_co] = Crew(start, ledger, staff.deadline)
     try:
-        for slot in range(workers):
+        for slot in range(staff.workers):
             crew.hire(slot)
         said = time.monotonic()
         while not ledger.finished:
+            crew.rest(staff.rest())
             crew.assign()
             quiet = True
             for result in crew.poll(max(0.0, said + BEAT - time.monotonic())):
@@ -70,4 +88,4 @@ def share(
             keeper.keep(ledger.left())
 
 
-__all__ = ["BEAT", "Blame", "Commit", "Keeper", "Ledger", "Start", "Worker", "alone", "share", "unanswered"]
+__all__ = ["BEAT", "Blame", "Commit", "Keeper", "Ledger", "Staff", "Start", "Worker", "alone", "never", "share", "unanswered"]

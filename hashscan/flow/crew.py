@@ -15,7 +15,7 @@ from typing import Generic
 
 from hashscan.errors import HashscanError, IncompleteError
 from hashscan.flow.ledger import Commit, Item, Ledger, Result_co, Start
-from hashscan.flow.worker import BEAT, framed, live, serve, whole_messages
+from hashscan.flow.worker import BEAT, REST, framed, live, serve, whole_messages
 
 _READ = 1 << 20  # bytes taken from a pipe at once
 _PATIENCE = 2.0  # seconds that a killed worker is waited for; one in an uninterruptible read is left to the kernel
@@ -40,7 +40,8 @@ class Crew(Generic[Item, Result_co]):
     def __init__(self, start: Start[Item, Result_co], ledger: Ledger[Item, Result_co], deadline: float) -> None:
         self._start, self._ledger, self._deadline = start, ledger, deadline
         self._hands: dict[int, _Hand] = {}
-        self._hungry = mmap.mmap(-1, mmap.PAGESIZE)  # one byte a worker: would somebody else like half of your stack?
+        # One byte a worker: would somebody else like half of your stack? And one for all: shall you rest?
+        self._wishes = mmap.mmap(-1, mmap.PAGESIZE)
         self._selector = selectors.DefaultSelector()
         self._looked = time.monotonic()
         self._gone: list[int] = []
@@ -69,7 +70,7 @@ class Crew(Generic[Item, Result_co]):
         os.close(orders_out)
         os.set_blocking(orders, False)
         os.set_blocking(results, False)
-        self._hungry[slot] = 0
+        self._wishes[slot] = 0
         self._hands[slot] = _Hand(slot, pid, results, orders, time.monotonic())
         self._selector.register(results, selectors.EVENT_READ, slot)
 
@@ -78,7 +79,11 @@ class Crew(Generic[Item, Result_co]):
         for fd in (*not_mine, *(fd for hand in self._hands.values() for fd in (hand.results, hand.orders))):
             os.close(fd)
         self._selector.close()
-        serve(self._start, orders, results, self._hungry, slot)
+        serve(self._start, orders, results, self._wishes, slot)
+
+    def rest(self, wanted: bool) -> None:  # noqa: FBT001 - a switch
+        """Let all workers rest, with signs of life, or go on; they hear of it within a `BEAT` or so."""
+        self._wishes[REST] = wanted
 
     def assign(self) -> None:
         """Hand queued stacks to idle workers; where some stay idle, ask the busy ones to share."""
@@ -89,7 +94,7 @@ class Crew(Generic[Item, Result_co]):
             hand.heard = time.monotonic()
             self._push(hand)
         for slot in self._hands:
-            self._hungry[slot] = bool(idle) and not self._ledger.is_idle(slot)
+            self._wishes[slot] = bool(idle) and not self._ledger.is_idle(slot)
 
     def _push(self, hand: _Hand) -> None:
         """Write what fits: a worker that has stopped must not stop the parent."""

@@ -16,11 +16,13 @@ from typing import Any
 from hashscan.errors import HashscanError
 from hashscan.flow.ledger import Item, Result_co, Start
 
+REST_STEP = 0.05  # seconds between two looks of a resting worker at whether it is over
 BEAT = 0.2  # seconds between signs of life, of a worker to the parent and of the parent to its caller
 MAX_MESSAGE = 1 << 30  # bytes; a sanity bound between our own processes: the names of a directory with tens of millions
 _READ = 1 << 20  # bytes taken from a pipe at once
 _HEADER = struct.Struct("=Q")
 _PR_SET_PDEATHSIG = 1
+REST = mmap.PAGESIZE - 1  # the byte of the wishes that is about all workers
 
 
 def framed(message: object) -> bytes:
@@ -47,8 +49,8 @@ def whole_messages(inbox: bytearray) -> Iterator[Any]:
 class Sender:
     """The worker's end of its pipe to the parent. A parent that is gone ends the worker."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, fd: int, resting: Callable[[], bool]) -> None:
+        self._fd, self._resting = fd, resting
         self._said = time.monotonic()
 
     def send(self, message: object) -> None:
@@ -56,9 +58,13 @@ class Sender:
         self._write(framed(message))
 
     def alive(self) -> None:
-        """Say that a long unit of work (a large file) is getting on; at most once a `BEAT`."""
-        if time.monotonic() - self._said >= BEAT:
-            self._write(_HEADER.pack(0))
+        """Say that a long unit of work (a large file) is getting on, at most once a `BEAT`; and rest as long as all do."""
+        while True:
+            if time.monotonic() - self._said >= BEAT:
+                self._write(_HEADER.pack(0))
+            if not self._resting():
+                return
+            time.sleep(REST_STEP)
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -82,10 +88,13 @@ def live(parent: int, body: Callable[[], None]) -> None:
         os._exit(code)
 
 
-def serve(start: Start[Item, Result_co], orders: int, results: int, hungry: mmap.mmap, slot: int) -> None:
-    """Take stacks, work them off, commit; until the parent closes the pipe."""
+def serve(start: Start[Item, Result_co], orders: int, results: int, wishes: mmap.mmap, slot: int) -> None:
+    """Take stacks, work them off, commit; until the parent closes the pipe. ``wishes`` are the parent's, see `crew`.
+
+    Whether all shall rest is looked at between two stretches and where there is a sign of life: not in the hot loop.
+    """
     let_go(orders, results)
-    sender = Sender(results)
+    sender = Sender(results, lambda: wishes[REST] != 0)
     try:
         worker = start(sender.alive)
         while (handover := _receive(orders)) is not None:
@@ -94,10 +103,11 @@ def serve(start: Start[Item, Result_co], orders: int, results: int, hungry: mmap
             if careful:
                 sender.send(worker.commit(give=False))
             while not worker.idle():
-                worker.advance(time.monotonic() + BEAT, lambda: hungry[slot] != 0)
-                commit = worker.commit(give=hungry[slot] != 0)
+                sender.alive()
+                worker.advance(time.monotonic() + BEAT, lambda: wishes[slot] != 0)
+                commit = worker.commit(give=wishes[slot] != 0)
                 if commit.given:
-                    hungry[slot] = 0
+                    wishes[slot] = 0
                 sender.send(commit)
     except BrokenPipeError:
         return

@@ -15,7 +15,8 @@ from typing import Self
 from hashscan.atomic import make_private_directory
 from hashscan.errors import LockedError, StateError
 
-_MAX_OWNER_BYTES = 200
+_MAX_OWNER_BYTES = 300
+_MAX_COMMAND = 200  # characters
 
 
 class RunLock:
@@ -25,9 +26,11 @@ class RunLock:
     made or opened.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time, command: str = "") -> None:
         self._path = path
         self._clock = clock
+        # Printable ASCII: it is shown to somebody else.
+        self._command = "".join(one if " " <= one <= "~" else "?" for one in command)[:_MAX_COMMAND]
         self._fd = -1
 
     def __enter__(self) -> Self:
@@ -61,6 +64,6 @@ class RunLock:
         since = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")
         try:
             os.ftruncate(fd, 0)
-            os.pwrite(fd, f"pid {os.getpid()} since {since}\n".encode(), 0)
+            os.pwrite(fd, f"pid {os.getpid()} since {since}{self._command and f': {self._command}'}\n".encode(), 0)
         except OSError as error:
             raise StateError(f"the lock file {self._path} cannot be written: {error.strerror}") from error

@@ -118,7 +118,8 @@ def error(skip: Skipped) -> Event:
 
 def progress(tally: Tally) -> Event:
     """How far the run is; ``path`` is the directory it is in, where known."""
-    return Event("progress", {**_counts(tally), **(_named(tally.at) if tally.at else {})})
+    resting: dict[str, Json] = {"resting": printable(tally.resting)} if tally.resting else {}
+    return Event("progress", {**_counts(tally), **resting, **(_named(tally.at) if tally.at else {})})
 
 
 def summary(tally: Tally, *, complete: bool, seconds: float) -> Event:
@@ -131,6 +132,8 @@ def summary(tally: Tally, *, complete: bool, seconds: float) -> Event:
         "exit_code": int(tally.exit_code),
         "seconds": round(seconds, 3),
         "stopped": tally.stopped,
+        "stopped_by": tally.stopped_by,
+        "rested": {cause: round(seconds, 1) for cause, seconds in sorted(tally.rested.items())},
         "refused": tally.refused,
         "filter_problem": tally.filter_problem,
         "stale": tally.stale,

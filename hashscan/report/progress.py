@@ -84,5 +84,7 @@ class ProgressReporter:
         line.add_column(no_wrap=True)
         line.add_column(no_wrap=True)
         line.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
-        line.add_row(self._spinner, Text(told), Text(text(data, "path"), style="dim"))
+        resting = text(data, "resting")
+        where = Text(f"resting: {resting}", style="yellow") if resting else Text(text(data, "path"), style="dim")
+        line.add_row(self._spinner, Text(told), where)
         return line

@@ -29,7 +29,9 @@ class Tally:
 
     ``stopped``: a person, a window or a time budget ended the run, it can be resumed. ``refused``: the service refused us.
     ``filter_problem``: a filter was missing, too old or not to be trusted, so that a list was not applied. ``stale``: the lists
-    in force had expired when the run began, and it ran with them. ``unsettled_cases``:
+    in force had expired when the run began, and it ran with them. ``stopped_by`` says what ended it ("signal", "asked",
+    "window", "max_duration"); ``rested`` has seconds in which the workers rested, by cause ("paused", "pressure"), and
+    ``resting`` why they do now. ``unsettled_cases``:
     cases of an earlier run that recovery could not bring to an end, so that a person must look.
     """
 
@@ -50,6 +52,9 @@ class Tally:
     by_tenant: Counter[str] = field(default_factory=Counter)
     actions: Counter[Action] = field(default_factory=Counter)
     stopped: bool = False
+    stopped_by: str = ""
+    rested: dict[str, float] = field(default_factory=dict)
+    resting: str = ""
     refused: bool = False
     filter_problem: bool = False
     stale: bool = False

@@ -76,6 +76,8 @@ class TextReporter:
             self._console.print(wording.headline(data))
             if data.get("complete") is not True:
                 self._console.print("not everything that was asked for was looked at", style="yellow")
+            for line in wording.rests(data):
+                self._console.print(line, style="yellow")
             if data.get("stale") is True:
                 self._console.print("the hash lists are stale: run 'hashscan sync'", style="yellow")
             self._console.print(summary_table(data))

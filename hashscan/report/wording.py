@@ -66,7 +66,8 @@ def _error(data: Data) -> list[Text]:
 
 def _progress(data: Data) -> list[Text]:
     seen = number(table(data, "paths"), "seen")
-    return _line("progress", "dim", f"{seen:,} paths, {size(number(data, 'bytes_hashed'))} hashed  {text(data, 'path')}")
+    said = text(data, "resting") or text(data, "path")
+    return _line("progress", "dim", f"{seen:,} paths, {size(number(data, 'bytes_hashed'))} hashed  {said}")
 
 
 def _exit_error(data: Data) -> list[Text]:
@@ -163,6 +164,23 @@ def headline(data: Data) -> Text:
     seconds = data.get("seconds")
     took = f" ({duration(seconds)})" if isinstance(seconds, (int, float)) else ""
     return Text.assemble((meaning(data), _HEADLINES.get(number(data, "exit_code"), "bold red")), took)
+
+
+_STOPPED_BY = {
+    "signal": "a signal ended it",
+    "asked": "'hashscan stop' ended it",
+    "window": "its window ended",
+    "max_duration": "its time was over",
+}
+
+
+def rests(data: Data) -> Iterator[str]:
+    """What ended a run early, and how long it rested for whom."""
+    if text(data, "stopped_by"):
+        yield _STOPPED_BY.get(text(data, "stopped_by"), text(data, "stopped_by"))
+    for cause, seconds in table(data, "rested").items():
+        if isinstance(seconds, (int, float)) and seconds >= 1:
+            yield f"rested for {duration(seconds)} ({cause})"
 
 
 _WORDS: Mapping[str, Callable[[Data], list[Text]]] = {

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hashscan.units import as_count, as_duration, as_flag, as_names, as_size, as_text
+from hashscan.settings.pressure import PressureLimits, as_pressure
+from hashscan.settings.timetable import Timetable, Window, as_timetable, as_window
+from hashscan.units import as_count, as_duration, as_flag, as_names, as_niceness, as_shard, as_size, as_text, one_of
 
 
-def _setting(default: Any, convert: Callable[[Any], Any], doc: str, *, is_path: bool = False) -> Any:
-    metadata = {"convert": convert, "doc": doc, "is_path": is_path}
+def _setting(default: Any, convert: Callable[[Any], Any], doc: str, *, is_path: bool = False, credential: str = "") -> Any:
+    """``credential`` is the name of the credential that a unit of systemd may hand over instead of the file."""
+    metadata = {"convert": convert, "doc": doc, "is_path": is_path, "credential": credential}
     return field(default=default, metadata=metadata)
 
 
@@ -20,12 +23,16 @@ class ServiceSettings:
 
     url: str = _setting("", as_text, "address of the central service, https://...")
     provider: str = _setting("", as_text, "the name under which the hotline admitted this company")
-    api_key_file: str = _setting("api-key", as_text, "file with the API key, mode 0600", is_path=True)
-    provider_key_file: str = _setting("provider-key", as_text, "file with the provider key, mode 0600", is_path=True)
+    api_key_file: str = _setting("api-key", as_text, "file with the API key, mode 0600", is_path=True, credential="api-key")
+    provider_key_file: str = _setting(
+        "provider-key", as_text, "file with the provider key, mode 0600", is_path=True, credential="provider-key"
+    )
     root_file: str = _setting("root.json", as_text, "file with the pinned root of the service's signatures", is_path=True)
     ca_file: str = _setting("", as_text, "certificate authority of the service, where it is not a public one", is_path=True)
     client_cert_file: str = _setting("", as_text, "our certificate (PEM), where the service asks for one", is_path=True)
-    client_key_file: str = _setting("", as_text, "the private key of that certificate (PEM, mode 0600)", is_path=True)
+    client_key_file: str = _setting(
+        "", as_text, "the private key of that certificate (PEM, mode 0600)", is_path=True, credential="client-key"
+    )
     proxy: str = _setting("", as_text, "proxy, http://host:port; the environment's is not used")
     deadline: float = _setting(60.0, as_duration, "the longest that one question may take with all its attempts")
     sync_deadline: float = _setting(900.0, as_duration, "the longest that everything which one sync fetches may take together")
@@ -49,6 +56,34 @@ class ScanSettings:
     jobs: int = _setting(0, as_count, "worker processes; 0 is one a core, at most 4")
     max_file_size: int = _setting(0, as_size, "larger files are skipped, counted and listed; 0 is no limit")
     file_deadline: float = _setting(300.0, as_duration, "the longest that one file may keep a worker without progress")
+    roots: tuple[str, ...] = _setting((), as_names, "what is scanned where the command line names nothing: absolute paths")
+    exclude: tuple[str, ...] = _setting((), as_names, "patterns in gitignore syntax; what they match is counted, not read")
+    exclude_from: str = _setting("", as_text, "file with more patterns, one a line", is_path=True)
+    shard: tuple[int, int] = _setting((1, 1), as_shard, "i/n: of n hosts that share this storage, this is number i")
+    checkpoint: float = _setting(30.0, as_duration, "how often a scan notes what it has left")
+    resume: str = _setting("never", one_of("never", "auto"), "auto: go on with the same scan where it was stopped")
+    resume_within: float = _setting(7 * 86_400.0, as_duration, "auto: one that began longer ago is begun anew")
+
+
+@dataclass(frozen=True, slots=True)
+class PaceSettings:
+    """[pace]: how a scan leaves the host to those whom it is for."""
+
+    bwlimit: Timetable = _setting(  # noqa: RUF009 - frozen
+        Timetable(), as_timetable, 'bytes read a second, all workers together: "20M", or a timetable "08:00,10M 22:00,off"'
+    )
+    max_iops: int = _setting(0, as_count, "files, directories and further MiB of large files a second; 0 is no limit")
+    pressure: PressureLimits = _setting(  # noqa: RUF009 - frozen
+        PressureLimits(), as_pressure, 'rest while others wait: "on", "off" or "io=30,cpu=60,memory=10" (percent of the time)'
+    )
+    window: Window = _setting(  # noqa: RUF009 - frozen
+        Window(), as_window, 'hours in which a scan works, like "22:00-06:00": it waits for them, and stops at their end'
+    )
+    max_duration: float = _setting(0.0, as_duration, "a scan stops after this time (exit 4) and can be resumed; 0 is no limit")
+    splay: float = _setting(0.0, as_duration, "wait a random time up to this, so that not all hosts begin at once")
+    splay_by_host: bool = _setting(default=False, convert=as_flag, doc="the same time each night: drawn from the machine id")
+    nice: int = _setting(0, as_niceness, "niceness of a scan, 0 to 19")
+    ionice: str = _setting("", one_of("", "idle", "best-effort"), "I/O class of a scan; schedulers other than BFQ ignore it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +151,19 @@ class ReportSettings:
     """[report]: what is remembered of runs."""
 
     keep: int = _setting(100, as_count, "reports of so many runs are remembered, at most 128 MiB of them; 0 is none")
+
+
+SECTIONS: Mapping[str, Any] = {
+    "service": ServiceSettings,
+    "lists": ListsSettings,
+    "scan": ScanSettings,
+    "pace": PaceSettings,
+    "quarantine": QuarantineSettings,
+    "tenants": TenantSettings,
+    "evidence": EvidenceSettings,
+    "retention": RetentionSettings,
+    "cache": CacheSettings,
+    "report": ReportSettings,
+    "paths": PathSettings,
+}
+"""All sections by their names, in the order in which people should meet them."""

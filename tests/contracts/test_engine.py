@@ -15,6 +15,8 @@ import pytest
 
 from hashscan.errors import FilterError, UsageError
 from hashscan.files.engine import InProcessEngine, LocalEngine
+from hashscan.files.excludes import Excludes
+from hashscan.files.shards import Shard
 from hashscan.files.walk import WalkOptions
 from hashscan.model import Algorithm, Reason
 from tests.support.sieves import FakeSieve, digest
@@ -152,10 +154,35 @@ def test_excluded_paths_are_counted_and_not_entered(make: Make, tmp_path: Path) 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     top = os.fsencode(tmp_path)
-    options = WalkOptions(exclude=lambda path: path in (top + b"/cache", top + b"/keep/g.iso"))
+    options = WalkOptions(exclude=Excludes([f"{tmp_path}/cache/", "*.iso"]))
     seen = scan(make, tmp_path, options=options)
     assert seen.skipped == {Reason.EXCLUDED: 2}
     assert seen.paths == [top + b"/keep/cache/f", top + b"/keep/f"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_shards_together_are_everything(make: Make, tmp_path: Path, count: int) -> None:
+    """Every path is counted, and every file read, by exactly one of them; the sums are those of one scan of everything."""
+    grow(tmp_path, 200)
+    (tmp_path / "link").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "x.iso").write_bytes(b"x")
+    exclude = Excludes(["*.iso", "d1*/"])
+    whole = scan(make, tmp_path, options=WalkOptions(exclude=exclude))
+    parts = [
+        scan(make, tmp_path, options=WalkOptions(exclude=exclude, shard=Shard(number, count))) for number in range(1, count + 1)
+    ]
+    assert sorted(path for part in parts for path in part.paths) == whole.paths
+    assert whole.skipped[Reason.EXCLUDED] > 1
+    for count_of in ("directories", "seen", "scanned", "bytes_hashed"):
+        assert sum(getattr(part, count_of) for part in parts) == getattr(whole, count_of)
+    assert sum((part.skipped for part in parts), Counter()) == whole.skipped
+    assert sum(part.scanned > 0 for part in parts) >= min(count, 2)
+    alone = tmp_path / "fifo"
+    alone.unlink()
+    alone.write_bytes(b"a root that is a file")
+    parts = [scan(make, alone, options=WalkOptions(shard=Shard(number, count))) for number in range(1, count + 1)]
+    assert sum(part.scanned for part in parts) == 1
 
 
 def test_roots_may_be_files_links_and_overlap(make: Make, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ GATES: dict[str, set[str]] = {
     "selectors": {"flow", "service.embedded"},
     "queue": {"flow"},
     "subprocess": {"service.embedded"},
+    "pathspec": {"files"},
     "pickle": {"flow"},  # unpickling runs code: only ever between processes of one run
     "marshal": {"flow"},
 }

@@ -160,7 +160,7 @@ def test_workers_that_only_die_end_the_run() -> None:
 
 def share(act: Callable[[int], None], top: int, *, workers: int = 2, deadline: float = 60.0) -> list[int]:
     out = []
-    for result in flow.share([[(1, top)]], lambda alive: Counting(act), Blame(), workers=workers, deadline=deadline):
+    for result in flow.share([[(1, top)]], lambda alive: Counting(act), Blame(), staff=flow.Staff(workers, deadline)):
         out += result or []
     return out
 
@@ -230,7 +230,7 @@ def test_work_that_hangs_is_named_and_the_rest_is_done() -> None:
 def test_a_slow_caller_is_not_taken_for_hanging_workers() -> None:
     out: list[int] = []
     start: flow.Start[Range, list[int]] = lambda alive: Counting(lambda number: time.sleep(0.01))  # noqa: E731
-    for result in flow.share([[(1, 150)]], start, Blame(), workers=2, deadline=0.5):
+    for result in flow.share([[(1, 150)]], start, Blame(), staff=flow.Staff(2, 0.5)):
         out += result or []
         if len(out) < 100:
             time.sleep(0.8)
@@ -253,7 +253,7 @@ def test_closing_early_leaves_nothing_behind() -> None:
     before = descriptors()
     for _ in range(10):
         start: flow.Start[Range, list[int]] = lambda alive: Counting(lambda number: time.sleep(0.001))  # noqa: E731
-        with closing(flow.share([[(1, 9999)]], start, Blame(), workers=4, deadline=60.0)) as results:
+        with closing(flow.share([[(1, 9999)]], start, Blame(), staff=flow.Staff(4, 60.0))) as results:
             next(results)
             assert len(children()) == 4
         assert children() == []
@@ -274,7 +274,7 @@ def test_workers_end_with_their_parent() -> None:
 
     def parent() -> None:
         start: flow.Start[Range, list[int]] = lambda alive: Counting(lambda number: time.sleep(0.001))  # noqa: E731
-        for _ in flow.share([[(1, 999_999)]], start, Blame(), workers=3, deadline=60.0):
+        for _ in flow.share([[(1, 999_999)]], start, Blame(), staff=flow.Staff(3, 60.0)):
             os.write(writing, " ".join(map(str, children())).encode())
             time.sleep(1000)
 
@@ -317,7 +317,7 @@ def test_a_message_without_measure_is_a_bug() -> None:
 
 def test_signs_of_life_are_rationed() -> None:
     reading, writing = os.pipe()
-    sender = Sender(writing)
+    sender = Sender(writing, flow.never)
     for _ in range(100):
         sender.alive()
     time.sleep(flow.BEAT)

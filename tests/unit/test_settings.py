@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from hashscan.errors import UsageError
 from hashscan.known.keys import KeyRing
 from hashscan.settings import MAX_CONFIG_BYTES, MAX_SECRET_LINES_BYTES, Settings, config_folder, load, read_secret
+from hashscan.settings.pressure import PressureLimits
+from hashscan.settings.timetable import Timetable, Window
 from hashscan.units import parse_duration, parse_size
 from tests.support.children import run
 
@@ -38,6 +40,22 @@ KEYS: dict[str, tuple[str, str, Any]] = {
     "scan.jobs": ("3", "3", 3),
     "scan.max_file_size": ('"1.5 GiB"', "1.5 GiB", 3 * 2**29),
     "scan.file_deadline": ("7.5", "7.5s", 7.5),
+    "scan.roots": ('["/srv"]', "/srv", ("/srv",)),
+    "scan.exclude": ('["*.iso", "/x/tmp/"]', "*.iso,/x/tmp/", ("*.iso", "/x/tmp/")),
+    "scan.exclude_from": ('"/x/list"', "/x/list", "/x/list"),
+    "scan.shard": ('"2/5"', "2/5", (2, 5)),
+    "scan.checkpoint": ('"1m"', "1m", 60.0),
+    "scan.resume": ('"auto"', "auto", "auto"),
+    "scan.resume_within": ('"2d"', "2d", 172_800.0),
+    "pace.bwlimit": ('"20M"', "20M", Timetable(((0, 20 << 20),), "20M")),
+    "pace.max_iops": ("100", "100", 100),
+    "pace.pressure": ('"io=30, cpu=60%"', "io=30,cpu=60", PressureLimits(io=0.3, cpu=0.6)),
+    "pace.window": ('"22:00-06:00"', "22:00-06:00", Window(((1320, 360),), "22:00-06:00")),
+    "pace.max_duration": ('"6h"', "6h", 21_600.0),
+    "pace.splay": ('"30m"', "30m", 1800.0),
+    "pace.splay_by_host": ("true", "yes", True),
+    "pace.nice": ("19", "19", 19),
+    "pace.ionice": ('"idle"', "idle", "idle"),
     "quarantine.enabled": ("true", "yes", True),
     "quarantine.vault": ('"/x/vault"', "/x/vault", "/x/vault"),
     "quarantine.per_run": ("7", "7", 7),
@@ -197,6 +215,23 @@ BAD: dict[str, list[str]] = {
     "quarantine.enabled": ["1", "0", '"maybe"', '""', "[]", '"on "'],
     "quarantine.per_run": ["-1", "1e2", "true"],
     "quarantine.vault": ["1", "false", '"\\u0000"'],
+    "scan.shard": ['"0/5"', '"6/5"', '"5"', "1", '"1/0"'],
+    "scan.resume": ['"always"', "true", "[]"],
+    "pace.bwlimit": [
+        "20",
+        '"20"',
+        '"0M"',
+        '"fast"',
+        '"25:00,1M"',
+        '"08:00"',
+        '"08:00,1M 08:00,2M"',
+        '"Xyz-08:00,1M"',
+        '"1M:2M"',
+    ],
+    "pace.pressure": ["30", '"io"', '"io=0"', '"io=101"', '"disk=30"', '"io=1,io=2"'],
+    "pace.window": ['"22:00"', '"22:00-22:00"', '"24:00-06:00"', '"22-6"', "[]"],
+    "pace.nice": ["20", "-1", '"x"'],
+    "pace.ionice": ['"realtime"', "3"],
 }
 
 
