@@ -86,7 +86,8 @@ def shared(count: int, work: Work[Out], *, workers: int) -> Iterator[tuple[int, 
         return
     stacks = [stack[first::workers] for first in range(min(workers, count))]
     blame: _Blame[Out] = _Blame()
-    for found in flow.share(stacks, lambda beat: _Hand(work, beat), blame, workers=len(stacks), deadline=DEADLINE):
+    staff = flow.Staff(len(stacks), DEADLINE)
+    for found in flow.share(stacks, lambda beat: _Hand(work, beat), blame, staff=staff):
         yield from found or ()
 
 
