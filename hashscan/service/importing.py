@@ -1,7 +1,8 @@
 """A list comes in: read in chunks, matched with what is there, written in one transaction.
 
 Measured on 2 busy cores: 1.4 M bare SHA-1 in 38 s, 1.4 M CSV rows with MD5, SHA-1 and size in 68 s, the same rows enriching
-entries that were there in 80 s. Memory is one chunk and the database's page cache (`store.IMPORT_CACHE_KIB`).
+entries that were there in 80 s; 1.4 M records of VICS (913 MB) in 179 s of CPU, 34 of them for reading. Memory is one chunk and
+the database's page cache (`store.IMPORT_CACHE_KIB`): 387 MB at the peak; reading alone takes 21 MB, for 10 M lines too.
 """
 
 from __future__ import annotations

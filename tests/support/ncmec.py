@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ class Source:
 
 
 @contextmanager
-def serving(source: Source) -> Iterator[Source]:
+def serving(source: Source, tls: ssl.SSLContext | None = None) -> Iterator[Source]:
     """Serve ``source`` on loopback for the time of the block."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,9 +73,11 @@ def serving(source: Source) -> Iterator[Source]:
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    source.url = f"http://127.0.0.1:{server.server_address[1]}/hashsharing"
+    source.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}/hashsharing"
     try:
         yield source
     finally:
