@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.optional import COMPONENTS, missing
 
-pytest_plugins = ["tests.support.world"]
+pytest_plugins = ["tests.support.databases", "tests.support.world"]
 
 _NOT_RUN = pytest.StashKey[Counter[str]]()
 

@@ -48,15 +48,33 @@ command.add_command(service_people.group)
     type=click.Path(file_okay=False, path_type=Path),
     help="Make one root key in this folder and sign the first root with it: for trying things out.",
 )
+@click.option(
+    "--database",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of mode 0600 with the URL of an empty PostgreSQL database. Default: SQLite in the folder.",
+)
 @click.pass_obj
-def init(data: Path, name: str, root_keys: Path | None) -> int:
+def init(data: Path, name: str, root_keys: Path | None, database: Path | None) -> int:
     """Make a new service: folder, database and online keys."""
-    made = _admin().init(data, name=name, root_keys=Path(os.path.abspath(root_keys)) if root_keys else None)
+    keys = Path(os.path.abspath(root_keys)) if root_keys else None
+    made = _admin().init(data, name=name, root_keys=keys, database=database)
     click.echo(f"made the service {made.name!r} in {made.data}")
     if made.root_version:
         click.echo(f"its root key is in {root_keys}: take it off this machine")
     else:
         click.echo("next: the key ceremony, 'hashscan service keys init'; agents believe nothing before")
+    return ExitCode.OK
+
+
+@command.command()
+@click.pass_obj
+def upgrade(data: Path) -> int:
+    """Bring the database to the schema of this program, after an update of it; stop the service and take a backup first."""
+    done = _admin().upgrade(data)
+    if done.before == done.after:
+        click.echo(f"{done.database} has schema {done.after} already")
+    else:
+        click.echo(f"{done.database}: schema {done.before or 'of an older version'} is now {done.after}")
     return ExitCode.OK
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hashscan.errors import UsageError
 from hashscan.units import parse_duration
 
-_NEEDED = ("fastapi", "sqlalchemy", "uvicorn", "cryptography", "jinja2")
+_NEEDED = ("fastapi", "sqlalchemy", "alembic", "uvicorn", "cryptography", "jinja2")
 
 
 def admin() -> Any:

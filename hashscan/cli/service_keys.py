@@ -40,14 +40,14 @@ def _root_keys() -> Any:
 
 
 def _ceremony() -> Any:
-    _need("cryptography", "sqlalchemy")
+    _need("cryptography", "sqlalchemy", "alembic")
     from hashscan.service import ceremony  # noqa: PLC0415 - an extra
 
     return ceremony
 
 
 def _keys() -> Any:
-    _need("cryptography", "sqlalchemy")
+    _need("cryptography", "sqlalchemy", "alembic")
     from hashscan.service import keys  # noqa: PLC0415 - an extra
 
     return keys
@@ -55,7 +55,7 @@ def _keys() -> Any:
 
 @contextmanager
 def _store(data: Path) -> Iterator[Any]:
-    _need("cryptography", "sqlalchemy")
+    _need("cryptography", "sqlalchemy", "alembic")
     from hashscan.service.store import open_store  # noqa: PLC0415 - an extra
 
     with open_store(data, busy_seconds=_BUSY_SECONDS) as store:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from hashscan.atomic import make_private_directory
+from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.central.feed import FeedLine
 from hashscan.errors import HashscanError, UsageError
 from hashscan.model import Standing
@@ -30,6 +30,7 @@ from hashscan.service import (
     keys,
     known_good,
     publishing,
+    schema,
     standings,
     tracing,
 )
@@ -44,9 +45,10 @@ from hashscan.service.fetching import FetchReport, FetchRequest
 from hashscan.service.importing import ImportReport, ImportRequest
 from hashscan.service.known_good import KnownGoodReport, Manner
 from hashscan.service.names import check_text
+from hashscan.service.on_postgres import read_url_file
 from hashscan.service.standings import StandingChange
-from hashscan.service.store import IMPORT_CACHE_KIB, SERVER_CACHE_KIB, Folder, connect, database_errors, open_store
-from hashscan.service.tables import SCHEMA_VERSION, Base, Phase, Provider, ServiceRow
+from hashscan.service.store import IMPORT_CACHE_KIB, SERVER_CACHE_KIB, Folder, connect, database_errors, found_store, open_store
+from hashscan.service.tables import Phase, Provider, ServiceRow
 from hashscan.service.tracing import Trace
 from hashscan.service.web import tables as _tables_of_people  # noqa: F401 - made with the others
 
@@ -63,6 +65,15 @@ class Agents:
 
 
 @dataclass(frozen=True, slots=True)
+class Upgraded:
+    """The database, and the number of its schema before and after; "" before there were numbers."""
+
+    database: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceInfo:
     """A service that was made: its folder, its name, and the version of its root (0: it has none yet)."""
 
@@ -71,14 +82,16 @@ class ServiceInfo:
     root_version: int
 
 
-def init(data: Path, *, name: str, root_keys: Path | None = None) -> ServiceInfo:
+def init(data: Path, *, name: str, root_keys: Path | None = None, database: Path | None = None) -> ServiceInfo:
     """Make a service in ``data``, a folder that is not there yet or empty. Raises `UsageError`.
 
     With ``root_keys`` one root key is made in that folder and root version 1 signed with it: for demos, tests, and hotlines
-    that move the key away at once. Without, there is no root until a key ceremony (``service keys init``).
+    that move the key away at once. Without, there is no root until a key ceremony (``service keys init``). ``database`` is a
+    file of mode 0600 with the URL of an empty PostgreSQL database; without, SQLite.
     """
     check_text(name, "service name", 256)
     folder = Folder(data)
+    url = read_url_file(database) if database is not None else None
     try:
         if data.exists() and any(data.iterdir()):
             raise UsageError(f"{data} is not empty", hint="a service is made in a folder of its own")
@@ -88,6 +101,8 @@ def init(data: Path, *, name: str, root_keys: Path | None = None) -> ServiceInfo
     except OSError as error:
         raise UsageError(f"cannot make {data}: {error.strerror}") from None
     try:
+        if url is not None:
+            write_bytes(folder.database_url, url, mode=0o600)
         return _fill(folder, name, root_keys)
     except BaseException:
         _remove_partial(data, fresh=fresh)
@@ -95,18 +110,25 @@ def init(data: Path, *, name: str, root_keys: Path | None = None) -> ServiceInfo
 
 
 def _fill(folder: Folder, name: str, root_keys: Path | None) -> ServiceInfo:
-    # Made before SQLite opens it, because SQLite would make it 0644; its log files take the mode over.
-    os.close(os.open(folder.database, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     store = connect(folder, cache_kib=SERVER_CACHE_KIB, busy_seconds=BUSY_SECONDS)
+    made = False
     try:
         with database_errors(folder.data):
-            store.use_write_ahead_log()
+            store.database.make()
+            with store.reading() as session:
+                if schema.has_tables(session.connection()):
+                    raise UsageError(f"{store.database} holds a service already", hint="name an empty database")
+            store.upgrade()
+            made = True
             with store.writing() as session:
-                Base.metadata.create_all(session.connection())
-                session.connection().exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
                 session.add(ServiceRow(name=name, created=time.time()))
             keys.make_online_keys(store)
             root = ceremony.init_single(store, root_keys).version if root_keys is not None else 0
+    except BaseException:
+        if made:
+            with store.writing() as session:
+                schema.drop(session.connection())
+        raise
     finally:
         store.close()
     return ServiceInfo(folder.data, name, root)
@@ -121,6 +143,16 @@ def _remove_partial(data: Path, *, fresh: bool) -> None:
             path.unlink()
     if fresh:
         data.rmdir()
+
+
+def upgrade(data: Path) -> Upgraded:
+    """Make the tables what this program needs, all steps or none. Raises `UsageError` where they are newer."""
+    store = found_store(data, cache_kib=IMPORT_CACHE_KIB, busy_seconds=BUSY_SECONDS)
+    try:
+        with database_errors(data):
+            return Upgraded(str(store.database), *store.upgrade())
+    finally:
+        store.close()
 
 
 def import_list(data: Path, request: ImportRequest, *, progress: Callable[[int], None] | None = None) -> ImportReport:

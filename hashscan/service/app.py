@@ -23,7 +23,7 @@ from hashscan.service import confirming, enrol_routes, parsing, receiving, repos
 from hashscan.service.access import NotServed
 from hashscan.service.keys import OnlineKeys
 from hashscan.service.serving import Authenticated, Served, bearer, body_up_to, served
-from hashscan.service.store import checked_store, is_busy
+from hashscan.service.store import checked_store, is_away, is_busy
 from hashscan.service.tables import Role, ServiceRow
 from hashscan.service.web import mount as pages
 from hashscan.strict_json import StrictJsonError
@@ -212,7 +212,8 @@ def _on_http_error(_: Request, error: Exception) -> Response:
 
 
 def _on_database_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, OperationalError) and not is_busy(error) and request.url.path != "/ready":
+    passing = not isinstance(error, OperationalError) or is_busy(error) or is_away(error)
+    if not passing and request.url.path != "/ready":
         raise error
     return _error(503, "busy", "the database is busy; try again", {"Retry-After": str(BUSY_RETRY_SECONDS)})
 

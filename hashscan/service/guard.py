@@ -6,17 +6,17 @@ refuse them, publications and answers leave entries out that hold one.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, select
 from sqlalchemy.orm import Session
 
 from hashscan.known import selftest
 from hashscan.model import Algorithm, Standing
+from hashscan.service.dialects import among, insert_missing, integers
 from hashscan.service.tables import DIGEST_COLUMNS, Entry, KnownGood, prefix
 
 IN_FORCE = (Standing.ACTIVE, Standing.DISPUTED)
@@ -56,15 +56,13 @@ def in_force(list_id: int, without: Collection[int] = ()) -> ColumnElement[bool]
     condition = (Entry.list_id == list_id) & Entry.standing.in_(IN_FORCE)
     if not without:
         return condition
-    ids = func.json_each(json.dumps(sorted(without))).table_valued("value")
-    return condition & Entry.id.not_in(select(ids.c.value))
+    return condition & ~among(Entry.id, integers(value=without))
 
 
 def _loader() -> Any:
     """One statement for any number of prefixes, see `entries`."""
-    wanted = func.json_each(bindparam("prefixes")).table_valued("value")
     return select(KnownGood.digest).where(
-        KnownGood.algorithm == bindparam("algorithm"), KnownGood.p.in_(select(wanted.c.value))
+        KnownGood.algorithm == bindparam("algorithm"), among(KnownGood.p, integers("prefixes"))
     )
 
 
@@ -80,7 +78,7 @@ def known_good(connection: Connection, digests: Digests) -> set[tuple[Algorithm,
 
 
 def _found(connection: Connection, algorithm: Algorithm, digests: set[bytes]) -> set[bytes]:
-    prefixes = json.dumps(sorted({prefix(one) for one in digests}))
+    prefixes = {prefix(one) for one in digests}
     found = connection.execute(_LOADER, {"algorithm": algorithm.value, "prefixes": prefixes}).scalars()
     return digests.intersection(found)
 
@@ -106,4 +104,4 @@ def add(connection: Connection, chunk: Sequence[tuple[Algorithm, bytes]]) -> Non
         if (algorithm, digest) not in _SELF_TEST
     ]
     if values:
-        connection.execute(insert(KnownGood).prefix_with("OR IGNORE"), values)
+        insert_missing(connection, KnownGood, values)

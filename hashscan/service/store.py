@@ -3,7 +3,8 @@
 ::
 
     DATA/                  0700
-      service.sqlite3      0600, write-ahead log
+      service.sqlite3      0600, write-ahead log; or
+      database.url         0600, where the PostgreSQL database is
       keys/                0700, ROLE-KEYID.pem of mode 0600: the online keys
       roots/               0700, N.root.json: every root that was installed
       published/PROVIDER/  0700, filters, deltas, withdrawn tokens, N.targets.json, N.snapshot.json
@@ -17,20 +18,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, select
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from hashscan.errors import HashscanError, LockedError, UsageError
-from hashscan.service.private_files import refuse_readable
-from hashscan.service.tables import SCHEMA_VERSION, ServiceRow
+from hashscan.service import on_postgres, on_sqlite, schema
+from hashscan.service.database import Database
+from hashscan.service.tables import ServiceRow
 
 SERVER_CACHE_KIB = 16 * 1024  # of each connection
 IMPORT_CACHE_KIB = 256 * 1024  # the five indexes of 1.4 M entries fit: their pages are touched at random
-_BEGIN = "hashscan_begin"
-_WAIT = "hashscan_wait"
 
 
 class Folder:
@@ -39,6 +37,7 @@ class Folder:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.database = data / "service.sqlite3"
+        self.database_url = data / "database.url"
         self.keys = data / "keys"
         self.roots = data / "roots"
         self.contents = data / "contents"
@@ -52,16 +51,14 @@ class Folder:
 class Store:
     """An open service. Safe to share between threads; each `reading` or `writing` has a connection of its own."""
 
-    def __init__(self, folder: Folder, engine: Engine) -> None:
+    def __init__(self, folder: Folder, database: Database) -> None:
         self.folder = folder
-        self._engine = engine
-        self._writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        self._hasty_writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _WAIT: False})
+        self.database = database
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session on one consistent state; what it changes is forgotten."""
-        with Session(self._engine) as session:
+        with Session(self.database.reader) as session:
             yield session
 
     @contextmanager
@@ -70,62 +67,46 @@ class Store:
 
         Without ``wait`` another writer makes it fail at once (`is_busy`).
         """
-        with Session(self._writer if wait else self._hasty_writer) as session, session.begin():
-            session.connection()  # a session begins with its first statement otherwise
+        with Session(self.database.writer(wait=wait)) as session, session.begin():
+            self.database.lock(session.connection(), wait=wait)  # a session begins with its first statement otherwise
             yield session
 
-    def use_write_ahead_log(self) -> None:
-        """Once, when the database is made: readers and one writer then do not wait for each other."""
-        self._outside_transaction("PRAGMA journal_mode=WAL")
+    def upgrade(self, *, target: str | None = None) -> tuple[str, str]:
+        """Make the tables what this program needs, all steps or none; the numbers before ("" for none) and after.
+
+        Raises `UsageError` where they are newer.
+        """
+        with Session(self.database.migrator()) as session, session.begin():
+            connection = session.connection()
+            self.database.lock(connection, wait=True)
+            before = schema.current(connection)
+            schema.refuse_newer(before, str(self.database))
+            if before is None and schema.has_tables(connection):
+                adopted = self.database.adopted(connection)
+                if adopted is None:
+                    raise UsageError(f"{self.database} holds tables that no hashscan made", hint="name another database")
+                schema.adopt(connection, adopted)
+            schema.migrate(connection, target=target)
+            self.database.check_migrated(connection)
+        return before or "", target or schema.head()
 
     def compact_log(self) -> None:
-        """Fold the write-ahead log into the database: after an import it is as long as the import."""
-        self._outside_transaction("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def _outside_transaction(self, statement: str) -> None:
-        with self._engine.execution_options(**{_BEGIN: ""}).connect() as connection:
-            connection.exec_driver_sql(statement).close()
+        """After an import, and whatever else writes in bulk."""
+        self.database.after_bulk()
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self.database.close()
 
 
 def connect(folder: Folder, *, cache_kib: int, busy_seconds: float) -> Store:
-    """A store on the database file of ``folder``, whatever is in it; `open_store` is the careful way.
+    """A store on the database of ``folder``, whatever is in it; `open_store` is the careful way.
 
-    ``busy_seconds`` is how long a writer waits for another.
+    ``busy_seconds`` is how long a writer waits for another, ``cache_kib`` is of each connection to SQLite.
     """
-    engine = create_engine(
-        f"sqlite+pysqlite:///{folder.database}",
-        connect_args={"timeout": busy_seconds},
-        hide_parameters=True,  # else a traceback in a log would hold digests
-        pool_size=20,
-        max_overflow=20,  # together the 40 threads that answer requests
-    )
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # the begin event below begins; sqlite3 would begin late and without the lock
-        cursor = connection.cursor()
-        for pragma in (
-            "foreign_keys=ON",
-            "synchronous=FULL",  # a receipt that was sent must survive a power cut
-            "temp_store=MEMORY",  # sorted digests do not belong in /tmp
-            f"cache_size=-{cache_kib}",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        if words := options.get(_BEGIN, "BEGIN"):
-            patience = busy_seconds if options.get(_WAIT, True) else 0.0
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * patience)}").close()  # connections are used again
-            connection.exec_driver_sql(words)
-
-    return Store(folder, engine)
+    if folder.database_url.exists():
+        return Store(folder, on_postgres.Postgres(folder.database_url, busy_seconds=busy_seconds))
+    return Store(folder, on_sqlite.Sqlite(folder.database, cache_kib=cache_kib, busy_seconds=busy_seconds))
 
 
 @contextmanager
@@ -141,19 +122,25 @@ def open_store(data: Path, *, cache_kib: int = SERVER_CACHE_KIB, busy_seconds: f
 
 def checked_store(data: Path, *, cache_kib: int = SERVER_CACHE_KIB, busy_seconds: float = 5.0) -> Store:
     """Like `open_store`; the caller closes it and meets the database's errors himself."""
-    folder = Folder(data)
-    if not folder.database.is_file():
-        raise UsageError(f"there is no service in {data}", hint="make one with 'hashscan service init'")
-    refuse_readable(folder.database)
-    store = connect(folder, cache_kib=cache_kib, busy_seconds=busy_seconds)
+    store = found_store(data, cache_kib=cache_kib, busy_seconds=busy_seconds)
     try:
         with database_errors(data), store.reading() as session:
-            version = session.connection().exec_driver_sql("PRAGMA user_version").scalar_one()
-            if version != SCHEMA_VERSION or session.execute(select(ServiceRow)).first() is None:
-                raise UsageError(f"{folder.database} has schema {version}, this program reads schema {SCHEMA_VERSION}")
+            schema.check(session.connection(), str(store.database))
+            if session.execute(select(ServiceRow)).first() is None:
+                raise UsageError(f"there is no service in {store.database}", hint="make one with 'hashscan service init'")
     except BaseException:
         store.close()
         raise
+    return store
+
+
+def found_store(data: Path, *, cache_kib: int = SERVER_CACHE_KIB, busy_seconds: float = 5.0) -> Store:
+    """Like `checked_store`, of any schema: for `Store.upgrade`."""
+    folder = Folder(data)
+    if not folder.database.is_file() and not folder.database_url.is_file():
+        raise UsageError(f"there is no service in {data}", hint="make one with 'hashscan service init'")
+    store = connect(folder, cache_kib=cache_kib, busy_seconds=busy_seconds)
+    store.database.check()
     return store
 
 
@@ -165,6 +152,10 @@ def database_errors(data: Path) -> Iterator[None]:
     except OperationalError as error:
         if is_busy(error):
             raise LockedError(f"the database in {data} is in use", hint="another import runs; try again after it") from None
+        if is_away(error):
+            raise HashscanError(
+                f"the database of {data} does not answer: {error.orig}", hint="is the server running?"
+            ) from None
         raise HashscanError(f"the database in {data}: {error.orig}", hint="is the disk full or the file damaged?") from None
     except SQLAlchemyError as error:
         raise HashscanError(f"the database in {data}: {type(error).__name__}: {getattr(error, 'orig', error)}") from None
@@ -172,5 +163,9 @@ def database_errors(data: Path) -> Iterator[None]:
 
 def is_busy(error: OperationalError) -> bool:
     """Whether another process holds the database: wait, nothing is wrong."""
-    code = getattr(error.orig, "sqlite_errorcode", 0)
-    return code & 0xFF in (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED and their extended codes
+    return on_sqlite.is_busy(error) or on_postgres.is_busy(error)
+
+
+def is_away(error: OperationalError) -> bool:
+    """Whether there is no connection to the database now: its server is being restarted, or has too many."""
+    return on_postgres.is_away(error)

@@ -1,18 +1,30 @@
 """The database: what the service remembers. Times in seconds since 1970, sizes in bytes, digests raw.
 
-Nothing is deleted: an entry changes its standing, and `History` says when and why.
+Nothing is deleted: an entry changes its standing, and `History` says when and why. More tables are in `tables_back`,
+`tables_exchange` and `tables_out`. A change needs a revision in `migrations` (CONTRIBUTING.md, "A table").
 """
 
 from __future__ import annotations
 
 import enum
+from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from hashscan.model import Algorithm
 
-SCHEMA_VERSION = 4
 PREFIXES_PER_DAY = 10_000  # distinct ones that one agent may ask about; 0: no limit (docs/service.md, "Quotas")
 PREFIXES_BURST = 40_000
 
@@ -35,7 +47,17 @@ class Role(enum.StrEnum):
 
 
 class Base(DeclarativeBase):
-    """The registry of all tables."""
+    """The registry of all tables. Integers have 64 bits: prefixes and sizes do not fit into PostgreSQL's INTEGER."""
+
+    type_annotation_map: ClassVar = {int: BigInteger().with_variant(Integer(), "sqlite")}
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "%(table_name)s_%(column_0_N_name)s",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "pk": "%(table_name)s_pkey",
+        }
+    )
 
 
 class ServiceRow(Base):
@@ -171,6 +193,11 @@ class HashList(Base):
     published: Mapped[float | None]
 
 
+def _prefix_index(algorithm: Algorithm) -> Index:
+    held = text(f"{algorithm}_p IS NOT NULL")
+    return Index(f"entry_{algorithm}", "list_id", f"{algorithm}_p", sqlite_where=held, postgresql_where=held)
+
+
 class Entry(Base):
     """One known file of one list. ``*_p`` are the first four bytes of a digest as a big-endian integer: what agents ask by.
 
@@ -186,11 +213,11 @@ class Entry(Base):
     sha1: Mapped[bytes | None] = mapped_column(LargeBinary(20))
     sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     blake3: Mapped[bytes | None] = mapped_column(LargeBinary(32))
-    md5_p: Mapped[int | None] = mapped_column(Integer)
-    sha1_p: Mapped[int | None] = mapped_column(Integer)
-    sha256_p: Mapped[int | None] = mapped_column(Integer)
-    blake3_p: Mapped[int | None] = mapped_column(Integer)
-    size: Mapped[int | None] = mapped_column(Integer)
+    md5_p: Mapped[int | None] = mapped_column()
+    sha1_p: Mapped[int | None] = mapped_column()
+    sha256_p: Mapped[int | None] = mapped_column()
+    blake3_p: Mapped[int | None] = mapped_column()
+    size: Mapped[int | None] = mapped_column()
     category: Mapped[str] = mapped_column(String(64))
     standing: Mapped[str] = mapped_column(String(16))
     act: Mapped[str] = mapped_column(String(16))
@@ -199,8 +226,8 @@ class Entry(Base):
     changed: Mapped[float]
     series: Mapped[str | None] = mapped_column(String(64))
     __table_args__ = (
-        CheckConstraint("coalesce(md5, sha1, sha256, blake3) IS NOT NULL"),
-        *(Index(f"entry_{a}", "list_id", f"{a}_p", sqlite_where=text(f"{a}_p IS NOT NULL")) for a in Algorithm),
+        CheckConstraint("coalesce(md5, sha1, sha256, blake3) IS NOT NULL", name="entry_has_digest"),
+        *(_prefix_index(algorithm) for algorithm in Algorithm),
     )
 
 

@@ -23,6 +23,8 @@ GATES: dict[str, set[str]] = {
     "defusedxml": {"service"},
     "fastapi": {"service"},
     "sqlalchemy": {"service"},
+    "alembic": {"service"},
+    "psycopg": set(),  # SQLAlchemy loads it
     "uvicorn": {"service"},
     "pydantic": {"service"},
     "starlette": {"service"},

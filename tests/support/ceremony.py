@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from hashscan.known.metadata import RootPlan
 from hashscan.service import ceremony, keys, root_keys
 from hashscan.service.root_keys import Draft, RootKeyFile
 from hashscan.service.store import Folder, Store, connect, open_store
-from hashscan.service.tables import SCHEMA_VERSION, Base, ServiceRow
+from hashscan.service.tables import ServiceRow
 
 NOW = 1_790_000_000.0
 DAY = 86_400.0
@@ -22,13 +21,10 @@ def keyed_store(data: Path, *, now: float = NOW) -> Iterator[Store]:
     """A service in ``data`` that has its online keys and no root; made where it is not there yet."""
     if not data.exists():
         data.mkdir(mode=0o700)
-        folder = Folder(data)
-        os.close(os.open(folder.database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        fresh = connect(folder, cache_kib=1024, busy_seconds=5.0)
-        fresh.use_write_ahead_log()
+        fresh = connect(Folder(data), cache_kib=1024, busy_seconds=5.0)
+        fresh.database.make()
+        fresh.upgrade()
         with fresh.writing() as session:
-            Base.metadata.create_all(session.connection())
-            session.connection().exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
             session.add(ServiceRow(name="test", created=now))
         keys.make_online_keys(fresh, now=now)
         fresh.close()

@@ -19,6 +19,7 @@ from hashscan.service.keys import OnlineKeys
 from hashscan.service.store import Store, open_store
 from hashscan.service.tables import Phase, Role
 from hashscan.strict_json import StrictJsonError
+from tests.support import databases
 
 NOW = 1_790_000_000.0
 DAY = 86_400.0
@@ -28,7 +29,7 @@ Answer = TypeVar("Answer")
 def found_service(top: Path, *providers: str) -> Path:
     """A service with a root and providers that have no agent yet; its data folder."""
     data = top / "service"
-    admin.init(data, name="Test hotline", root_keys=top / "offline")
+    admin.init(data, name="Test hotline", root_keys=top / "offline", database=databases.url_file(top))
     for name in providers or ("acme",):
         admin.add_provider(data, name, phase=Phase.REGULAR)
     return data

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hashscan.files.filesystems import filesystem_of
-from tests.support import injecting, slow_fuse
+from tests.support import injecting, postgres, slow_fuse
 from tests.support.grounds import can_loop
 from tests.support.mounts import can_mount
 
@@ -67,6 +67,7 @@ COMPONENTS = {
     "systemd": Component(_program("systemd-analyze"), "install systemd"),
     "git": Component(_program("git"), "install git"),
     "cc": Component(_program("cc"), "install a C compiler (gcc or clang)"),
+    "postgresql": Component(postgres.present, "install postgresql"),
     "strace": Component(_program("strace"), "install strace"),
     "answering": Component(injecting.works, "Linux 5.5 or newer on x86_64, and no filter that forbids seccomp(2)"),
     "age": Component(_program("age"), "install age"),

@@ -28,6 +28,7 @@ from hashscan.service.importing import ImportReport, ImportRequest
 from hashscan.service.keys import OnlineKeys
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
+from tests.support import databases
 
 NONCE = "n" * 43
 LIST = "police"
@@ -51,7 +52,7 @@ def sha1(what: str) -> str:
 def make(tmp_path: Path) -> Path:
     """A fresh service with a root of one key; the data folder."""
     data = tmp_path / "data"
-    admin.init(data, name="Test hotline", root_keys=tmp_path / "root-keys")
+    admin.init(data, name="Test hotline", root_keys=tmp_path / "root-keys", database=databases.url_file(tmp_path))
     return data
 
 

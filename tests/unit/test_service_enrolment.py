@@ -19,6 +19,7 @@ from hashscan.service import admin, agents, enrolment
 from hashscan.service.agents import MAX_FAILURES, Uses
 from hashscan.service.enrolling import REPEAT_SECONDS
 from hashscan.service.tables import Phase
+from tests.support.databases import both
 from tests.support.enrolling import DAY, NOW, Desk, found_service, opened
 from tests.support.service import Clock, asking
 
@@ -69,6 +70,7 @@ def test_two_agents_of_one_provider_get_the_same_provider_key_and_keys_of_their_
     assert not Desk(data, new_api_key()).works()
 
 
+@both
 def test_a_code_works_once(data: Path) -> None:
     code = new_code(data)
     first = new_api_key()
@@ -78,6 +80,7 @@ def test_a_code_works_once(data: Path) -> None:
     assert admin.agents(data, "acme").codes == ()
 
 
+@both
 def test_a_lost_reply_is_given_again_until_the_key_is_used(data: Path) -> None:
     code, api_key = new_code(data), new_api_key()
     first = enrol(data, code, api_key)
@@ -111,6 +114,7 @@ def test_a_code_expires(data: Path, after: float, *, good: bool) -> None:
         assert admin.agents(data, "acme").keys == ()
 
 
+@both
 def test_wrong_proofs_burn_a_code(data: Path) -> None:
     code = new_code(data)
     guess = apply(Code(code.id, bytes(16), code.pin), new_api_key())
@@ -171,6 +175,7 @@ def test_a_code_needs_a_provider_and_a_root(tmp_path: Path, data: Path) -> None:
         new_code(bare)
 
 
+@both
 def test_an_open_code_can_be_ended(data: Path) -> None:
     code = new_code(data)
     with opened(data) as store:
@@ -186,6 +191,7 @@ def rotate(data: Path, old: str, label: str) -> str:
     return new
 
 
+@both
 def test_revoking_a_key_takes_along_what_a_thief_made_with_it(data: Path) -> None:
     stolen, honest = new_api_key(), new_api_key()
     enrol(data, new_code(data), stolen)
@@ -202,6 +208,7 @@ def test_revoking_a_key_takes_along_what_a_thief_made_with_it(data: Path) -> Non
             admin.revoke_api_key(data, "acme", what)
 
 
+@both
 def test_a_key_ends_its_predecessor_and_no_neighbour(data: Path) -> None:
     first, neighbour = new_api_key(), new_api_key()
     enrol(data, new_code(data), first)
@@ -239,6 +246,7 @@ def test_the_number_of_keys_is_bounded(data: Path) -> None:
         rotate(data, first, "web1")
 
 
+@both
 def test_a_use_is_noted_once_a_day(data: Path) -> None:
     api_key = new_api_key()
     enrol(data, new_code(data), api_key)
@@ -251,6 +259,7 @@ def test_a_use_is_noted_once_a_day(data: Path) -> None:
     assert keys(data)["web1"].used_day == int((NOW + 2 * DAY) // DAY)
 
 
+@both
 def test_no_answer_waits_for_a_use_to_be_noted(data: Path) -> None:
     api_key = new_api_key()
     enrol(data, new_code(data), api_key)
@@ -263,6 +272,7 @@ def test_no_answer_waits_for_a_use_to_be_noted(data: Path) -> None:
     assert keys(data)["web1"].used_day == int(NOW // DAY)
 
 
+@both
 def test_a_rotated_provider_key_counts_from_the_next_epoch(data: Path) -> None:
     before = enrol(data, new_code(data), new_api_key()).ring
     assert admin.rotate_provider_key(data, "acme") == enrolment.Rotated("acme", 2, 0)

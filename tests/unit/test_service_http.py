@@ -25,6 +25,7 @@ from hashscan.service.store import open_store
 from hashscan.service.tables import Entry, Phase
 from hashscan.service.tables_back import OutcomeRow
 from hashscan.strict_json import StrictJsonError
+from tests.support.databases import both
 from tests.support.service import LIST, NONCE, Agent, Client, Clock, asking, digest, enrol, load, make, md5, question, sha1
 
 AGENT_PATHS = [
@@ -132,6 +133,7 @@ def test_other_names_are_not_there(shared: Shared, name: str) -> None:
     assert error_of(response)
 
 
+@both
 def test_a_provider_does_not_get_the_filter_of_another(tmp_path: Path) -> None:
     data, _ = ready(tmp_path)
     other = enrol(data, "other")
@@ -151,6 +153,7 @@ def confirm(client: Client, agent: Agent, asked: Any) -> dict[str, Any]:
     return agent.open(response.content, envelopes.VERDICT)
 
 
+@both
 def test_an_answer_holds_the_entries_of_the_prefixes_with_tags(shared: Shared) -> None:
     data, agent = shared
     key = agent.key.confirm_key(LIST, 1)
@@ -188,6 +191,7 @@ def test_an_answer_holds_the_entries_of_the_prefixes_with_tags(shared: Shared) -
     assert entry["size"] is None
 
 
+@both
 def test_no_answer_holds_a_digest(shared: Shared) -> None:
     data, agent = shared
     with asking(data, agent) as client:
@@ -198,6 +202,7 @@ def test_no_answer_holds_a_digest(shared: Shared) -> None:
         assert value[8:24] not in said
 
 
+@both
 def test_the_prefix_alone_decides_what_is_handed_out(shared: Shared) -> None:
     """A file that shares four bytes with an entry gets that entry: the agent compares the tags."""
     data, agent = shared
@@ -206,6 +211,7 @@ def test_the_prefix_alone_decides_what_is_handed_out(shared: Shared) -> None:
     assert [len(item["entries"]) for item in said["items"]] == [1, 0]
 
 
+@both
 def test_standing_and_the_self_test_travel(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     admin.withdraw(data, LIST, sha1("a"), "a stock image")
@@ -233,6 +239,7 @@ def test_an_entry_can_ask_for_a_report(tmp_path: Path) -> None:
         assert confirm(client, agent, question({"sha1": sha1("r")}))["items"][0]["entries"][0]["act"] == "report"
 
 
+@both
 def test_an_older_published_version_can_still_be_asked_for(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     for _ in range(3):
@@ -248,6 +255,7 @@ def test_an_older_published_version_can_still_be_asked_for(tmp_path: Path) -> No
             assert (response.status_code, error_of(response)) == (409, "list_not_published")
 
 
+@both
 def test_other_lists_do_not_answer(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     load(data, sha1("elsewhere"), list_id="other")
@@ -255,6 +263,7 @@ def test_other_lists_do_not_answer(tmp_path: Path) -> None:
         assert confirm(client, agent, question({"sha1": sha1("elsewhere")}))["items"][0]["entries"] == []
 
 
+@both
 def test_at_most_64_entries_answer_one_item(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     shared = [sha1("a")[:8] + sha1(str(number))[8:] for number in range(100)]
@@ -287,6 +296,7 @@ def test_an_answer_that_agents_would_refuse_is_not_made(tmp_path: Path) -> None:
     assert confirming.MAX_PAYLOAD_BYTES * 4 / 3 + 1000 < envelopes.MAX_ENVELOPE_BYTES
 
 
+@both
 def test_a_hundred_items_fit_into_a_question(shared: Shared) -> None:
     data, agent = shared
     items = [{one.value: digest(one, str(number)) for one in Algorithm} for number in range(100)]
@@ -377,6 +387,7 @@ def test_a_body_is_read_up_to_its_limit(shared: Shared, path: str, limit: int) -
 # Outcomes.
 
 
+@both
 def test_outcomes_are_kept_once_and_acknowledged_always(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     clock = Clock()
@@ -407,6 +418,7 @@ def test_outcomes_are_kept_once_and_acknowledged_always(tmp_path: Path) -> None:
     assert (rows[0].list_name, rows[0].verdict, rows[0].acted_at) == (LIST, "0" * 64, 1_790_000_001.5)
 
 
+@both
 def test_two_providers_may_use_the_same_outcome_id(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     for one in (agent, enrol(data, "other")):
@@ -445,6 +457,7 @@ def test_outcomes_that_are_none_are_refused_and_none_is_kept(shared: Shared, doc
         assert list(jsonschema.Draft202012Validator(schemas.OUTCOMES_SCHEMA).iter_errors(document))
 
 
+@both
 def test_a_busy_database_means_wait(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     with asking(data, agent) as client, open_store(data) as other, other.writing():

@@ -20,6 +20,7 @@ from hashscan.service.importing import ImportRequest, Note
 from hashscan.service.merging import CONFLICT_NOTE, Fate, Known, Row, absorb, added, decide
 from hashscan.service.store import open_store
 from hashscan.service.tables import Entry, HashList, History, ImportRun
+from tests.support.databases import both
 from tests.support.service import LIST, digest, load, make, md5, sha1
 
 A, B, C = (bytes([letter]) * 16 for letter in b"abc")
@@ -122,6 +123,7 @@ def test_importing_again_changes_nothing(pairs: list[tuple[bytes | None, bytes |
 # With a database.
 
 
+@both
 def test_a_plain_list(tmp_path: Path) -> None:
     data = make(tmp_path)
     text = f"# list\n{sha1('a')}\n\n{md5('b').upper()}  name\r\nSHA1 (c) = {sha1('c')}\n{sha1('a')}\n"
@@ -138,6 +140,7 @@ def test_a_plain_list(tmp_path: Path) -> None:
     assert count(data, ImportRun) == 1
 
 
+@both
 def test_every_list_gets_the_self_test_entry_once(tmp_path: Path) -> None:
     data = make(tmp_path)
     load(data, sha1("a"))
@@ -149,6 +152,7 @@ def test_every_list_gets_the_self_test_entry_once(tmp_path: Path) -> None:
     assert {one: getattr(tests[0], one.value).hex() for one in Algorithm} == dict(selftest.digests())
 
 
+@both
 def test_csv_enriches_what_is_there(tmp_path: Path) -> None:
     data = make(tmp_path)
     load(data, f"{md5('a')}\n{md5('b')}\n")
@@ -169,6 +173,7 @@ def test_csv_enriches_what_is_there(tmp_path: Path) -> None:
     assert count(data, History) == 2
 
 
+@both
 def test_a_conflict_is_an_entry_of_its_own_and_is_told(tmp_path: Path) -> None:
     data = make(tmp_path)
     load(data, f"md5,sha1\n{md5('a')},{sha1('a')}\n")
@@ -180,6 +185,7 @@ def test_a_conflict_is_an_entry_of_its_own_and_is_told(tmp_path: Path) -> None:
     assert (again.added, again.unchanged) == (0, 1)
 
 
+@both
 def test_merging_works_across_chunks(tmp_path: Path) -> None:
     data = make(tmp_path)
     names = [f"f{number}" for number in range(importing.CHUNK_ROWS + 5)]
@@ -198,6 +204,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert told == [importing.CHUNK_ROWS, importing.CHUNK_ROWS + 1]
 
 
+@both
 def test_a_bad_line_fails_all_of_it_and_names_ten(tmp_path: Path) -> None:
     data = make(tmp_path)
     bad = "\n".join(f"junk {number}" for number in range(30))
@@ -229,6 +236,7 @@ def test_trivial_digests_are_refused_and_the_rest_comes_in(tmp_path: Path) -> No
     assert "empty" in report.notes[0].reason
 
 
+@both
 def test_a_withdrawn_entry_does_not_come_back(tmp_path: Path) -> None:
     data = make(tmp_path)
     load(data, f"{sha1('a')}\n{sha1('b')}\n")
@@ -327,6 +335,7 @@ def test_a_missing_source_and_too_many_lists(tmp_path: Path) -> None:
         load(data, sha1("a"), list_id="one-more")
 
 
+@both
 def test_two_writers_do_not_mix(tmp_path: Path) -> None:
     data = make(tmp_path)
     load(data, sha1("a"))

@@ -14,6 +14,7 @@ from hashscan.model import Algorithm, ListRef
 from hashscan.service import admin, guard, known_good
 from hashscan.service.known_good import KnownGoodReport
 from hashscan.service.store import Folder, connect, open_store
+from tests.support.databases import both
 from tests.support.service import LIST, Agent, asking, digest, enrol, load, make, md5, question, sha1
 
 
@@ -30,6 +31,7 @@ def holds(data: Path, agent: Agent, algorithm: Algorithm, value: str, version: i
     return token(key, algorithm, bytes.fromhex(value)) in opened
 
 
+@both
 def test_known_good_digests_are_refused_with_the_reason(tmp_path: Path) -> None:
     data = make(tmp_path)
     sha256 = digest(Algorithm.SHA256, "w")
@@ -98,6 +100,7 @@ def test_trivial_digests_that_came_in_some_other_way_are_left_out(tmp_path: Path
 ALL = (Algorithm.SHA1, Algorithm.MD5, Algorithm.SHA256, Algorithm.BLAKE3)
 
 
+@both
 def test_the_self_test_stays_whatever_is_known_good(tmp_path: Path) -> None:
     data = make(tmp_path)
     agent = enrol(data)
@@ -117,6 +120,7 @@ def test_the_self_test_stays_whatever_is_known_good(tmp_path: Path) -> None:
     ("text", "word"),
     [("", "no digest"), ("# nothing\n", "no digest"), (f"{sha1('a')}\njunk\n", "line 2"), ("x\n" * 50, "line 10")],
 )
+@both
 def test_a_bad_file_changes_nothing(tmp_path: Path, text: str, word: str) -> None:
     data = make(tmp_path)
     good(data, sha1("before"))
@@ -140,6 +144,7 @@ def test_it_waits_for_nobody_for_ever(tmp_path: Path) -> None:
         impatient.close()
 
 
+@both
 def test_a_hasty_writer_does_not_wait(tmp_path: Path) -> None:
     data = make(tmp_path)
     with open_store(data) as one, open_store(data, busy_seconds=30.0) as other, one.writing():

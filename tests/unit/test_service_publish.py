@@ -20,6 +20,7 @@ from hashscan.service.in_force import KEPT_DELTAS
 from hashscan.service.planning import Wanted
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
+from tests.support.databases import both
 from tests.support.service import LIST, Agent, Clock, asking, digest, enrol, load, make, md5, sha1
 
 ANEW = Terms(anew=True)
@@ -52,6 +53,7 @@ def test_a_filter_holds_every_digest_in_force(tmp_path: Path) -> None:
     assert not holds(data, agent, Algorithm.SHA1, sha1("not on the list"))
 
 
+@both
 def test_withdrawn_entries_leave_with_the_next_version_and_disputed_ones_stay(tmp_path: Path) -> None:
     data = make(tmp_path)
     agent = enrol(data)
@@ -76,6 +78,7 @@ def test_an_empty_list_still_carries_the_self_test(tmp_path: Path) -> None:
     assert filter_of(data, agent).header.algorithms == (Algorithm.SHA256,)
 
 
+@both
 def test_a_digest_of_two_entries_is_one_token(tmp_path: Path) -> None:
     data = make(tmp_path)
     enrol(data)
@@ -85,6 +88,7 @@ def test_a_digest_of_two_entries_is_one_token(tmp_path: Path) -> None:
     assert one.tokens == 1 + 2 + 2 + bloom.CANARIES
 
 
+@both
 def test_all_four_algorithms(tmp_path: Path) -> None:
     data = make(tmp_path)
     agent = enrol(data)
@@ -94,6 +98,7 @@ def test_all_four_algorithms(tmp_path: Path) -> None:
     assert all(holds(data, agent, algorithm, digest(algorithm, "a")) for algorithm in Algorithm)
 
 
+@both
 def test_each_provider_gets_its_own_and_the_suspended_none(tmp_path: Path) -> None:
     data = make(tmp_path)
     acme, other, _ = enrol(data, "acme"), enrol(data, "other", Phase.TRIAL), enrol(data, "bad", Phase.SUSPENDED)
@@ -113,6 +118,7 @@ def test_each_provider_gets_its_own_and_the_suspended_none(tmp_path: Path) -> No
     assert holds(data, acme, Algorithm.SHA1, sha1("a"))
 
 
+@both
 def test_versions_grow_and_the_newest_two_files_stay(tmp_path: Path) -> None:
     data = make(tmp_path)
     enrol(data)
@@ -203,6 +209,7 @@ def test_an_unlucky_filter_is_built_anew_and_a_wrong_one_is_not_published(tmp_pa
     assert not path.exists()
 
 
+@both
 def test_sizes_are_published_where_every_entry_in_force_has_one(tmp_path: Path) -> None:
     data = make(tmp_path)
     agent = enrol(data)
@@ -305,6 +312,7 @@ def test_a_provider_that_was_away_gets_a_delta_over_the_gap(tmp_path: Path) -> N
     )
 
 
+@both
 def test_withdrawn_tokens_are_told_until_the_entry_is_back(tmp_path: Path) -> None:
     data = make(tmp_path)
     agent = enrol(data)

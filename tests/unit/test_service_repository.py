@@ -23,6 +23,7 @@ from hashscan.service.keys import ROOT_ROLES, OnlineKeys
 from hashscan.service.repository import KEPT_METADATA, RENEW_AFTER, SERVED_WHILE_BUSY, SIGN_AGAIN_AFTER, Due, Wanted, due
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase, Repository
+from tests.support.databases import both
 from tests.support.service import LIST, Agent, Client, Clock, asking, enrol, load, make, question, sha1
 
 
@@ -53,6 +54,7 @@ def versions(client: Client) -> tuple[int, int, int]:
     return timestamp["version"], number, targets["version"]
 
 
+@both
 def test_an_agent_follows_from_its_pinned_root_to_the_filter(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     clock = Clock()
@@ -84,6 +86,7 @@ def test_before_the_first_publication_there_is_nothing(tmp_path: Path) -> None:
             client.lists(agent.trust(clock))
 
 
+@both
 def test_the_timestamp_is_signed_again_after_an_hour_and_the_rest_after_half_a_month(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     clock = Clock()
@@ -148,6 +151,7 @@ def test_the_pace_is_signed(tmp_path: Path) -> None:
             admin.set_pace(data, wait=wait, jitter=jitter)
 
 
+@both
 def test_while_an_import_holds_the_database_what_is_true_is_said_again(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     clock = Clock()
@@ -163,6 +167,7 @@ def test_while_an_import_holds_the_database_what_is_true_is_said_again(tmp_path:
             assert (response.status_code, response.headers["retry-after"]) == (503, "10")
 
 
+@both
 def test_a_rotated_verdict_key_reaches_agents_and_both_sign(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     clock = Clock()
@@ -238,6 +243,7 @@ def test_a_service_from_an_old_backup_is_believed_again_after_a_ceremony(tmp_pat
         assert offered.sequence < held.sequence
 
 
+@both
 def test_many_at_once_are_told_the_same_version(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     with open_store(data) as store, ThreadPoolExecutor(8) as pool:
@@ -278,6 +284,7 @@ def test_what_an_interrupted_signing_left_is_replaced(tmp_path: Path) -> None:
         assert (lists.sequence, lists.targets[0].list.version) == (2, 2)
 
 
+@both
 def test_a_signing_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     obstacle = data / "published" / "acme" / "2.targets.json"
@@ -306,6 +313,7 @@ def test_a_provider_is_told_of_its_own_repository_only(tmp_path: Path) -> None:
             client.lists(agent.trust(clock))
 
 
+@both
 def test_a_new_epoch_is_published_with_the_new_key_and_the_old_one_still_answered(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
     clock = Clock()
