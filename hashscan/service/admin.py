@@ -50,7 +50,6 @@ from hashscan.service.standings import StandingChange
 from hashscan.service.store import IMPORT_CACHE_KIB, SERVER_CACHE_KIB, Folder, connect, database_errors, found_store, open_store
 from hashscan.service.tables import Phase, Provider, ServiceRow
 from hashscan.service.tracing import Trace
-from hashscan.service.web import tables as _tables_of_people  # noqa: F401 - made with the others
 
 BUSY_SECONDS = 30.0  # an operator's command waits that long for another writer
 MAX_PACE = 86_400  # seconds: agents cap it there

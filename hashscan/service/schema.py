@@ -15,13 +15,14 @@ from sqlalchemy import Connection, inspect, text
 from hashscan.errors import HashscanError, UsageError
 from hashscan.service import tables_back, tables_exchange, tables_out
 from hashscan.service.tables import Base
+from hashscan.service.web import tables as web_tables
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 FOLDER = Path(__file__).parent / "migrations"
 FIRST = "0001"
-ALL_TABLES = (tables_back, tables_exchange, tables_out)
+ALL_TABLES = (tables_back, tables_exchange, tables_out, web_tables)
 """Modules with tables beside `tables`: only what is imported is known."""
 METADATA = Base.metadata
 _VERSION_TABLE = "alembic_version"

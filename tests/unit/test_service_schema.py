@@ -38,7 +38,7 @@ def empty(tmp_path: Path, each_database: str) -> Iterator[Store]:
 
 def differences(store: Store, metadata: MetaData = Base.metadata) -> list[object]:
     with store.reading() as session:
-        context = MigrationContext.configure(session.connection(), opts={"compare_type": True, "compare_server_default": True})
+        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
         return list(compare_metadata(context, metadata))
 
 

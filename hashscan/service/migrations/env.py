@@ -22,7 +22,6 @@ context.configure(
     target_metadata=METADATA,
     transactional_ddl=True,  # both databases can take back changes of tables; alembic believes it of one
     render_as_batch=True,  # SQLite changes a table by making another
-    compare_server_default=True,
     render_item=_render,
 )
 context.run_migrations()
