@@ -32,7 +32,11 @@ class Sieve(Protocol):
 
     @property
     def algorithms(self) -> tuple[Algorithm, ...]:
-        """The digests that the lists in force need, in the order in which `survivors` takes them."""
+        """The digests of every file that the lists in force need, in the order in which `survivors` takes them."""
+
+    @property
+    def confirming(self) -> tuple[Algorithm, ...]:
+        """These and the digests that are needed of candidates only, in the order of `Algorithm`."""
 
     @property
     def admits_size(self) -> Callable[[int], bool] | None:

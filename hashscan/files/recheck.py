@@ -12,9 +12,9 @@ from typing import NamedTuple
 from hashscan import flow, fsops
 from hashscan.errors import IncompleteError
 from hashscan.files.cache import DigestCache
+from hashscan.files.completing import Picked
 from hashscan.files.filesystems import filesystem_of
 from hashscan.files.looks import seen_of
-from hashscan.files.remember import hashed_files
 from hashscan.files.rows import IDENTITY, Marker, Row, decode, is_known, mask_of, where_of
 from hashscan.files.store import LAST_ID, Store, StoreTrouble, Writes
 from hashscan.files.tally import Tally, reason_of
@@ -227,9 +227,10 @@ class Rechecker:
                 self._lose(row, 1, Reason.CHANGED if here else Reason.VANISHED)
                 continue
             name, status = here.pop(same[0])
-            picked.append((status, Place(row.root, b"/".join(part for part in (row.path, name) if part)), digests))
+            place = Place(row.root, b"/".join(part for part in (row.path, name) if part))
+            picked.append(Picked("", status, place, digests).hashed(self._needed))
         self._tally.cached += len(picked)
-        self._tally.candidates += self._sieve.candidates(hashed_files(self._sieve, picked))
+        self._tally.candidates += self._sieve.candidates(picked)
 
     def _lose(self, row: Row, count: int, reason: Reason) -> None:
         self._tally.skip(reason, count=count)

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from hashscan.files.cache import Cache
+from hashscan.files.completing import Completing, Picked
 from hashscan.files.filesystems import Filesystem, filesystem_of
 from hashscan.files.hashing import Batch
 from hashscan.files.listing import WINDOW
@@ -20,42 +21,18 @@ from hashscan.files.rows import SINGLE, Key, Marker, Row, block_of, due, id_of, 
 from hashscan.files.tally import Tally
 from hashscan.files.walk import Node, as_bytes
 from hashscan.files.window import Digests, Memo, Window, unknown_in
-from hashscan.model import FileEntry, HashedFile, Place, Warned
+from hashscan.model import Warned
 from hashscan.ports import Sieve
 
 OPEN_WINDOWS = 8  # windows of big directories that wait for their files in one worker: 2.6 MB at most
 _LIED = "its bytes are others, though inode, size and times are as they were when it was last read"
 
 
-def entry_of(status: os.stat_result, place: Place) -> FileEntry:
-    """The noun for a file that was looked at."""
-    return FileEntry(
-        place=place,
-        device=status.st_dev,
-        inode=status.st_ino,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-        mode=status.st_mode,
-        uid=status.st_uid,
-        gid=status.st_gid,
-        links=status.st_nlink,
-    )
-
-
-def hashed_files(sieve: Sieve, files: Iterable[tuple[os.stat_result, Place, Sequence[bytes]]]) -> list[HashedFile]:
-    """Files with their digests in the order of the sieve."""
-    return [
-        HashedFile(entry_of(status, place), {name: raw.hex() for name, raw in zip(sieve.algorithms, digests, strict=True)})
-        for status, place, digests in files
-    ]
-
-
 class Remembering:
     """The digest cache as one worker uses it. ``on`` is false where nothing is remembered."""
 
-    def __init__(self, cache: Cache, sieve: Sieve, tally: Tally) -> None:
-        self._cache, self._sieve, self._tally = cache, sieve, tally
+    def __init__(self, cache: Cache, sieve: Sieve, tally: Tally, completing: Completing) -> None:
+        self._cache, self._sieve, self._tally, self._completing = cache, sieve, tally, completing
         self._needed, self._mask = sieve.algorithms, mask_of(sieve.algorithms)
         self._fingerprint, self._admits = sieve.fingerprint, sieve.admits_size
         self._run, self._reread = cache.run, cache.options.reread
@@ -166,9 +143,8 @@ class Remembering:
         """Let the sieve pick from what is remembered; whether it picked any."""
         chosen = self._sieve.survivors(rows) if rows else ()
         root = self._tally.roots[node.root]
-        picked = [(statuses[at], node.place(root, as_bytes(files[at].name)), rows[at]) for at in chosen]
-        if picked:
-            self._tally.candidates += self._sieve.candidates(hashed_files(self._sieve, picked))
+        picked = [Picked(files[at].name, statuses[at], node.place(root, as_bytes(files[at].name)), rows[at]) for at in chosen]
+        self._tally.candidates += self._completing.candidates(node.fd, picked)
         return bool(picked)
 
     def _compare(

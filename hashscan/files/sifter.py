@@ -14,16 +14,17 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
+from hashscan.files.completing import Completing, Picked
 from hashscan.files.descriptors import Descriptors
 from hashscan.files.filesystems import is_network_mount
 from hashscan.files.hashing import Batch, Hasher, Refusal
 from hashscan.files.listing import Keep, Listing
-from hashscan.files.remember import Remembering, hashed_files
+from hashscan.files.remember import Remembering
 from hashscan.files.tally import Tally
 from hashscan.files.throttle import Pacer
 from hashscan.files.walk import Frame, Kind, Node, Packed, Stack, WalkOptions, as_bytes, place_of_next, without_next
 from hashscan.flow import Commit
-from hashscan.model import Place, Reason, Sifted, Skipped
+from hashscan.model import Algorithm, Place, Reason, Sifted, Skipped
 from hashscan.ports import Sieve
 
 STEP_NAMES = 256  # files between two looks at whether a neighbour is idle: about 3 ms of small ones
@@ -46,15 +47,13 @@ class Sifter:
         alive: Callable[[], None],
     ) -> None:
         self._options, self._sieve, self._roots, self._alive = options, sieve, roots, alive
-        self._algorithms = sieve.algorithms
-        self._hasher = Hasher(self._algorithms, options.max_file_bytes, alive)
-        self._hasher.admits = sieve.admits_size
         self._pacer = Pacer(options.throttle, alive) if options.throttle else None
-        if self._pacer is not None:
-            self._hasher.buffer_read = self._pacer.buffer_read
+        self._hasher = self._new_hasher(sieve.algorithms)
+        self._hasher.admits = sieve.admits_size
+        self._completing = Completing(sieve, self._new_hasher, self._spent)
         self._open = Descriptors(roots)
         self._tally = Tally(roots, silent_mounts)
-        self._memory = Remembering(options.cache, sieve, self._tally)
+        self._memory = Remembering(options.cache, sieve, self._tally, self._completing)
         self._listing = Listing(self._tally, alive, self._memory.recall if self._memory.on else None)
         self._stack = Stack()
         self._careful_until = 0.0
@@ -65,6 +64,12 @@ class Sifter:
             Kind.FILES: self._hash,
             Kind.LARGE: self._hash,
         }
+
+    def _new_hasher(self, algorithms: Sequence[Algorithm]) -> Hasher:
+        made = Hasher(algorithms, self._options.max_file_bytes, self._alive)
+        if self._pacer is not None:
+            made.buffer_read = self._pacer.buffer_read
+        return made
 
     def load(self, items: Sequence[Packed], *, careful: bool) -> None:
         """Take over a stack."""
@@ -141,7 +146,7 @@ class Sifter:
         if regular:
             batch = self._hasher.run(None, [os.fsdecode(place.root)], 0.0, 1, large=True)
             self._spent(1, batch.bytes_hashed)
-            self._enter(batch, lambda _: place)
+            self._enter(None, batch, lambda _: place)
         else:
             self._tally.skip(Reason.SPECIAL)
 
@@ -261,7 +266,7 @@ class Sifter:
         batch = self._hasher.run(node.fd, frame.names, until, limit, large=large)
         self._spent(len(batch.rows) + len(batch.refused), batch.bytes_hashed)
         root = self._roots[node.root]
-        self._memory.learn(node, batch, self._enter(batch, lambda name: node.place(root, as_bytes(name))))
+        self._memory.learn(node, batch, self._enter(node.fd, batch, lambda name: node.place(root, as_bytes(name))))
         if not batch.large:
             self._finish(frame)
             return
@@ -269,7 +274,7 @@ class Sifter:
             self._stack.drop()
         self._stack.push(Frame(Kind.LARGE, node, batch.large))
 
-    def _enter(self, batch: Batch, place: Callable[[str], Place]) -> Sequence[int]:
+    def _enter(self, dir_fd: int | None, batch: Batch, place: Callable[[str], Place]) -> Sequence[int]:
         """Count a batch, and let the sieve pick from it; the rows that it picked."""
         tally = self._tally
         tally.scanned += len(batch.rows)
@@ -282,8 +287,9 @@ class Sifter:
                 tally.fail_at(refusal, place(name))
         chosen = self._sieve.survivors(batch.rows) if batch.rows else ()
         if chosen:
-            picked = [(batch.statuses[row], place(batch.names[row]), batch.rows[row]) for row in chosen]
-            tally.candidates += self._sieve.candidates(hashed_files(self._sieve, picked))
+            names, statuses, rows = batch.names, batch.statuses, batch.rows
+            picked = [Picked(names[row], statuses[row], place(names[row]), rows[row]) for row in chosen]
+            tally.candidates += self._completing.candidates(dir_fd, picked)
         return chosen
 
 

@@ -29,6 +29,8 @@ MIN_ERROR_RATE, MAX_ERROR_RATE = 1e-12, 1e-3
 class FilterHeader:
     """What a filter file says of itself. ``entries`` known files, ``tokens`` elements of the filter, ``created`` in seconds.
 
+    ``algorithms`` are those of its tokens: what agents compute of every file. ``also`` are further ones that entries have: what
+    agents compute of candidates, because the service's answer is compared with them.
     ``sizes_length`` is 0 unless every entry of the list has a size; then it is the length of the size section (`known.sizes`).
     """
 
@@ -43,6 +45,7 @@ class FilterHeader:
     body_blake3: str
     sizes_length: int = 0
     sizes_blake3: str = ""
+    also: tuple[Algorithm, ...] = ()
 
     def encode(self) -> bytes:
         """Magic, format id, length and header: everything before the body."""
@@ -59,6 +62,8 @@ class FilterHeader:
             "body_length": self.body_length,
             "body_blake3": self.body_blake3,
         }
+        if self.also:
+            data = {**data, "also": [algorithm.value for algorithm in self.also]}
         if self.sizes_length:
             data = {**data, "sizes_length": self.sizes_length, "sizes_blake3": self.sizes_blake3}
         text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
@@ -97,7 +102,8 @@ def _header(fields: Fields) -> FilterHeader:
     return FilterHeader(
         list=list_ref(fields, "list"),
         provider=fields.text("provider", max_chars=64),
-        algorithms=algorithms_of(fields),
+        algorithms=algorithms_of(fields, "algorithms"),
+        also=() if fields.is_null("also") else algorithms_of(fields, "also"),
         created=fields.number("created"),
         entries=fields.integer("entries", high=MAX_ENTRIES),
         tokens=fields.integer("tokens", low=1, high=4 * MAX_ENTRIES + 16),
@@ -117,9 +123,9 @@ def list_ref(fields: Fields, id_key: str) -> ListRef:
     return ListRef(name, fields.integer("version", low=1, high=2**53), fields.integer("epoch", low=1, high=2**31))
 
 
-def algorithms_of(fields: Fields) -> tuple[Algorithm, ...]:
-    """The field "algorithms": at least one known name, none twice, in the order of `Algorithm`."""
-    names = fields.texts("algorithms", at_most=len(Algorithm))
+def algorithms_of(fields: Fields, key: str) -> tuple[Algorithm, ...]:
+    """The algorithms that a field names: at least one known name, none twice, in the order of `Algorithm`."""
+    names = fields.texts(key, at_most=len(Algorithm))
     try:
         found = {Algorithm(name) for name in names}
     except ValueError:

@@ -31,6 +31,11 @@ class ExactSieve:
         return tuple(self._digests)
 
     @property
+    def confirming(self) -> tuple[Algorithm, ...]:
+        """The same: an exact set asks nobody."""
+        return self.algorithms
+
+    @property
     def admits_size(self) -> None:
         """A plain list does not state sizes."""
 

@@ -254,4 +254,4 @@ class Shelf:
     def _open(self, target: Target, path: Path) -> FilterInForce:
         filter_key = self.ring.filter_key(target.list.id, target.list.epoch)
         opened = open_filter(path, target.list, filter_key)
-        return FilterInForce(target.list, opened, filter_key, opened.header.algorithms)
+        return FilterInForce(target.list, opened, filter_key, opened.header.algorithms, opened.header.also)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,12 +15,16 @@ from hashscan.model import Algorithm, Candidate, HashedFile, ListRef
 
 @dataclass(frozen=True, slots=True)
 class FilterInForce:
-    """One list as this host can ask it: its filter, the key that its tokens are made with, and the algorithms it holds."""
+    """One list as this host can ask it: its filter, the key that its tokens are made with, and the algorithms it holds.
+
+    ``also``: algorithms that its entries have besides; of candidates these digests are compared, too.
+    """
 
     list: ListRef
     filter: Bloom
     filter_key: bytes
     algorithms: tuple[Algorithm, ...]
+    also: tuple[Algorithm, ...] = ()
 
     def contains(self, hashed: HashedFile) -> bool:
         """Whether pybloom holds a token of the file."""
@@ -31,19 +35,30 @@ class FilterInForce:
         )
 
 
+def in_order(algorithms: Iterable[Algorithm]) -> tuple[Algorithm, ...]:
+    """Each once, in the order of `Algorithm`."""
+    found = frozenset(algorithms)
+    return tuple(algorithm for algorithm in Algorithm if algorithm in found)
+
+
 class FilterSieve:
     """A `ports.Sieve` over the filters in force. ``by_size`` lets it rule files out by size alone where the lists allow it."""
 
     def __init__(self, filters: Sequence[FilterInForce], *, by_size: bool = True) -> None:
         self._filters = tuple(filters)
         self._by_size = by_size
-        needed = {algorithm for one in filters for algorithm in one.algorithms}
-        self._algorithms = tuple(algorithm for algorithm in Algorithm if algorithm in needed)
+        self._algorithms = in_order(algorithm for one in filters for algorithm in one.algorithms)
+        self._confirming = in_order(algorithm for one in filters for algorithm in (*one.algorithms, *one.also))
 
     @property
     def algorithms(self) -> tuple[Algorithm, ...]:
         """The digests that the lists in force need together."""
         return self._algorithms
+
+    @property
+    def confirming(self) -> tuple[Algorithm, ...]:
+        """All digests that the entries of the lists in force have."""
+        return self._confirming
 
     @property
     def admits_size(self) -> Callable[[int], bool] | None:

@@ -230,6 +230,7 @@ def _header(content: Content, order: Order) -> bloom.HeaderMaker:
             list=order.list,
             provider=order.provider,
             algorithms=content.algorithms,
+            also=content.also,
             created=time.time(),
             entries=content.entries,
             tokens=tokens,

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from hashscan.atomic import make_private_directory
 from hashscan.known import selftest
 from hashscan.model import Algorithm
+from hashscan.service.covering import cheapest_cover
 from hashscan.service.guard import LeftOut, in_force, left_out
 from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList
 
@@ -44,12 +45,14 @@ _Value = TypeVar("_Value", bytes, int)
 class Content:
     """The self-test entry included: ``entries``; for each algorithm the distinct digests, ascending, back to back; and sizes.
 
-    ``sizes`` (8 bytes each, ascending, distinct) is None unless every entry has one.
+    Every entry has a digest among them (`covering`); ``also``: the algorithms of those that are left out. ``sizes`` (8 bytes
+    each, ascending, distinct) is None unless every entry has one.
     """
 
     id: str
     entries: int
     digests: Mapping[Algorithm, memoryview]
+    also: tuple[Algorithm, ...]
     sizes: memoryview | None
 
     @property
@@ -93,13 +96,16 @@ def read_list(session: Session, one: HashList, folder: Path) -> tuple[Content, L
     out = left_out(session, one.id)
     condition = in_force(one.id, out.ids)
     entries, sized = session.execute(select(func.count(), func.count(Entry.size)).where(condition)).one()
+    patterns = _patterns(session, condition)
+    chosen = cheapest_cover(patterns)
     make_private_directory(folder)
     beside = folder / f"{one.name}.new"
     with open(beside, "wb", opener=partial(os.open, mode=0o600)) as stream:
         stream.write(bytes(_HEADER_BYTES))
-        lengths = _write_digests(session.connection(), condition, stream)
+        lengths = _write_digests(session.connection(), condition, stream, chosen)
         sizes = _write_sizes(session.connection(), condition, stream) if sized == entries else None
-        header = {"format": 1, "list": one.name, "entries": entries + 1, "digests": lengths, "sizes": sizes}
+        also = [one for one in Algorithm if one not in chosen and any(one in pattern for pattern in patterns)]
+        header = {"format": 2, "list": one.name, "entries": entries + 1, "digests": lengths, "also": also, "sizes": sizes}
         stream.seek(0)
         stream.write(json.dumps(header).encode().ljust(_HEADER_BYTES))
     content = _open(beside)
@@ -107,10 +113,17 @@ def read_list(session: Session, one: HashList, folder: Path) -> tuple[Content, L
     return content, out
 
 
-def _write_digests(connection: Connection, condition: Any, stream: BinaryIO) -> dict[str, int]:
-    """The sections of digests; returns their lengths in bytes, by algorithm."""
+def _patterns(session: Session, condition: Any) -> list[frozenset[Algorithm]]:
+    """Which sets of digests entries have: at most 15."""
+    columns = [digest.is_not(None) for digest, _ in DIGEST_COLUMNS.values()]
+    rows = session.execute(select(*columns).where(condition).distinct())
+    return [frozenset(a for a, there in zip(Algorithm, row, strict=True) if there) for row in rows]
+
+
+def _write_digests(connection: Connection, condition: Any, stream: BinaryIO, chosen: Iterable[Algorithm]) -> dict[str, int]:
+    """The sections of the digests of ``chosen`` algorithms; returns their lengths in bytes, by algorithm."""
     lengths = {}
-    for algorithm in Algorithm:
+    for algorithm in chosen:
         column, _ = DIGEST_COLUMNS[algorithm]
         query = select(column).where(condition, column.is_not(None)).distinct().order_by(column)
         parts = _parts(connection, query)
@@ -176,7 +189,8 @@ def _open(path: Path) -> Content:
     sizes = None if header["sizes"] is None else _section(data, at, header["sizes"])
     told = blake3(json.dumps(header, sort_keys=True).encode())
     told.update(data[_HEADER_BYTES:])
-    return Content(told.hexdigest(), header["entries"], digests, sizes)
+    also = tuple(Algorithm(name) for name in header["also"])
+    return Content(told.hexdigest(), header["entries"], digests, also, sizes)
 
 
 def _section(data: memoryview, at: int, length: int) -> memoryview:

@@ -26,11 +26,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ListKind:
-    """A published list: the digests of each entry, and whether each entry has a size."""
+    """A published list: the digests of each entry, and whether each entry has a size.
+
+    ``mixed``: of ten entries, one has the first digest only and one the others only, so that agents need them all.
+    """
 
     name: str
     algorithms: tuple[str, ...]
     sizes: bool = False
+    mixed: bool = False
 
 
 KINDS = {
@@ -38,6 +42,7 @@ KINDS = {
     for one in (
         ListKind("both", ("md5", "sha1")),
         ListKind("newer", ("md5", "sha1")),
+        ListKind("mixed", ("md5", "sha1"), mixed=True),
         ListKind("sha1", ("sha1",)),
         ListKind("sized", ("md5", "sha1"), sizes=True),
         ListKind("wide", ("sha1",)),
@@ -53,8 +58,10 @@ def random_rows(kind: ListKind, entries: int) -> Iterator[str]:
     rng = random.Random(f"hashscan bench list {kind.name}")
     yield ",".join([*kind.algorithms, *(["size"] if kind.sizes else [])]) + "\n"
     widths = [SIZES[one] for one in kind.algorithms]
-    for _ in range(entries):
+    for number in range(entries):
         fields = [rng.randbytes(width).hex() for width in widths]
+        if kind.mixed and number % 10 < 2:
+            fields = ["" if (index == 0) == (number % 10 == 0) else one for index, one in enumerate(fields)]
         if kind.sizes:
             fields.append(str(1 + int(60 * 1024 * rng.lognormvariate(0.0, 1.3))))
         yield ",".join(fields) + "\n"

@@ -147,7 +147,7 @@ class Everything:
     """A `ports.Sieve` that lets every file through: how digests leave the engine to be compared."""
 
     def __init__(self, algorithms: Sequence[str]) -> None:
-        self.algorithms = tuple(Algorithm(one) for one in algorithms)
+        self.algorithms = self.confirming = tuple(Algorithm(one) for one in algorithms)
         self.admits_size = None
         self.fingerprint = b""
 

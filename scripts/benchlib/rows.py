@@ -52,8 +52,9 @@ _MB = Unit.MEGABYTES
 
 # fmt: off
 ROWS = (
-    Row("small-hashdeep", "SMALL md5+sha1 + filter", "hashdeep", 0.25, Kind.PAIR, "small", _BOTH, "hashdeep", 2, "both"),
-    Row("small-rhash", "SMALL md5+sha1 + filter", "rhash, 2 at a time", 0.85, Kind.PAIR, "small", _BOTH, "rhash", 2, "both"),
+    Row("small-hashdeep", "SMALL, list of md5+sha1", "hashdeep", 0.25, Kind.PAIR, "small", _BOTH, "hashdeep", 2, "both"),
+    Row("small-rhash", "SMALL, list of md5+sha1", "rhash, 2 at a time", 0.85, Kind.PAIR, "small", _BOTH, "rhash", 2, "both"),
+    Row("mixed-rhash", "SMALL, some MD5 only", "rhash, 2 at a time", 0.85, Kind.PAIR, "small", _BOTH, "rhash", 2, "mixed"),
     Row("small-b3sum", "SMALL blake3", "b3sum, 2 at a time", 0.55, Kind.PAIR, "small", _BLAKE3, "b3sum", 2),
     Row("small-clamscan", "SMALL sha1 + filter", "clamscan, hashes only", 0.06, Kind.CLAMAV, "small", _SHA1, service="sha1"),
     Row("small-clamscan-shm", "SMALL sha1 + filter", "same, /tmp in memory", 0.06, Kind.CLAMAV, "small", _SHA1, service="sha1"),

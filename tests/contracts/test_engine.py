@@ -16,6 +16,7 @@ import pytest
 from hashscan.errors import FilterError, UsageError
 from hashscan.files.engine import InProcessEngine, LocalEngine
 from hashscan.files.excludes import Excludes
+from hashscan.files.hashing import LARGE
 from hashscan.files.shards import Shard
 from hashscan.files.walk import WalkOptions
 from hashscan.model import Algorithm, Reason
@@ -49,6 +50,26 @@ def test_every_file_is_hashed_once_and_every_name_counted(make: Make, tmp_path: 
     for one in seen.candidates:
         data = Path(os.fsdecode(one.hashed.entry.place.full)).read_bytes()
         assert one.hashed.digests == {name: digest(name, data).hex() for name in (Algorithm.MD5, Algorithm.SHA1)}
+
+
+def test_candidates_get_the_digests_that_only_the_answer_needs(make: Make, tmp_path: Path) -> None:
+    grow(tmp_path, 300)
+    (tmp_path / "long").write_bytes(b"x" * (LARGE + 5))
+    chosen = [os.fsencode(tmp_path / "long"), *find(tmp_path, "-type", "f", "-size", "-100k")[:3]]
+    known = {digest(Algorithm.SHA1, Path(os.fsdecode(path)).read_bytes()) for path in chosen}
+    seen = scan(make, tmp_path, sieve=FakeSieve(known, (Algorithm.SHA1,), also=(Algorithm.MD5, Algorithm.BLAKE3)))
+    assert set(chosen) <= set(seen.paths)
+    for one in seen.candidates:
+        data = Path(os.fsdecode(one.hashed.entry.place.full)).read_bytes()
+        wanted = (Algorithm.MD5, Algorithm.SHA1, Algorithm.BLAKE3)
+        assert one.hashed.digests == {name: digest(name, data).hex() for name in wanted}
+    assert seen.bytes_hashed == sum(os.stat(path).st_size for path in find(tmp_path, "-type", "f")), "counted once"
+
+
+def test_a_root_that_is_a_file_gets_them_too(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"one file")
+    (one,) = scan(make, tmp_path / "f", sieve=FakeSieve(None, (Algorithm.SHA1,), also=(Algorithm.MD5,))).candidates
+    assert one.hashed.digests == {name: digest(name, b"one file").hex() for name in (Algorithm.MD5, Algorithm.SHA1)}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -33,7 +33,9 @@ class FakeSieve:
         error: Exception | None = None,
         fingerprint: bytes = b"",
         admits: Callable[[int], bool] | None = None,
+        also: tuple[Algorithm, ...] = (),
     ) -> None:
+        self._also = also
         self.admits_size = admits
         self._known, self._algorithms, self._error, self._fingerprint = known, algorithms, error, fingerprint
         self.asked = 0
@@ -41,6 +43,10 @@ class FakeSieve:
     @property
     def algorithms(self) -> tuple[Algorithm, ...]:
         return self._algorithms
+
+    @property
+    def confirming(self) -> tuple[Algorithm, ...]:
+        return tuple(name for name in Algorithm if name in (*self._algorithms, *self._also))
 
     @property
     def fingerprint(self) -> bytes:

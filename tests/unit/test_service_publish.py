@@ -36,21 +36,34 @@ def holds(data: Path, agent: Agent, algorithm: Algorithm, value: str, version: i
     return token(key, algorithm, bytes.fromhex(value)) in filter_of(data, agent, version)
 
 
-def test_a_filter_holds_every_digest_in_force(tmp_path: Path) -> None:
+def test_a_filter_holds_a_digest_of_every_entry_in_force(tmp_path: Path) -> None:
     data = make(tmp_path)
     agent = enrol(data)
     names = [str(number) for number in range(500)]
     load(data, "md5,sha1\n" + "\n".join(f"{md5(name)},{sha1(name)}" for name in names))
     (one,) = admin.publish(data)
-    assert (one.provider, one.list, one.entries, one.tokens) == ("acme", ListRef(LIST, 1, 1), 501, 1002 + bloom.CANARIES)
+    assert (one.provider, one.list, one.entries, one.tokens) == ("acme", ListRef(LIST, 1, 1), 501, 501 + bloom.CANARIES)
     opened = filter_of(data, agent)
-    assert opened.header.algorithms == (Algorithm.MD5, Algorithm.SHA1)
+    assert (opened.header.algorithms, opened.header.also) == ((Algorithm.SHA1,), (Algorithm.MD5,))
     assert (opened.header.entries, opened.header.tokens, opened.header.provider) == (501, one.tokens, "acme")
     for name in names:
-        assert holds(data, agent, Algorithm.MD5, md5(name))
         assert holds(data, agent, Algorithm.SHA1, sha1(name))
+        assert not holds(data, agent, Algorithm.MD5, md5(name)), "agents would have to make an MD5 of every file"
     assert holds(data, agent, Algorithm.SHA1, selftest.digests()[Algorithm.SHA1])
     assert not holds(data, agent, Algorithm.SHA1, sha1("not on the list"))
+
+
+def test_where_some_entries_have_nothing_else_both_digests_are_in(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    agent = enrol(data)
+    load(data, f"md5,sha1\n{md5('a')},{sha1('a')}\n{md5('b')},\n,{sha1('c')}\n")
+    (one,) = admin.publish(data)
+    opened = filter_of(data, agent)
+    assert (opened.header.algorithms, opened.header.also) == ((Algorithm.MD5, Algorithm.SHA1), ())
+    assert (one.entries, one.tokens) == (4, 4 + 2 + bloom.CANARIES)
+    for name, has_md5, has_sha1 in (("a", True, True), ("b", True, False), ("c", False, True)):
+        assert holds(data, agent, Algorithm.MD5, md5(name)) is has_md5
+        assert holds(data, agent, Algorithm.SHA1, sha1(name)) is has_sha1
 
 
 @both
