@@ -294,7 +294,7 @@ def test_a_run_goes_on_where_it_was_broken_off_but_not_with_other_settings(tmp_p
 
 
 def test_rows_have_one_key_each_and_what_they_name_exists() -> None:
-    assert len({row.key for row in rows.ROWS}) == len(rows.ROWS) == 17
+    assert len({row.key for row in rows.ROWS}) == len(rows.ROWS) == 18
     for row in rows.ROWS:
         assert row.corpus in corpora.NAMES
         assert not row.tool or row.tool in peers.PEERS

@@ -420,3 +420,18 @@ def test_the_fill_of_a_forged_body_is_noticed(count: int, error_rate: float) -> 
     for bad in (slices * bits, 0, round(slices * bits * 0.95)):
         with pytest.raises(StrictJsonError):
             check_fill(shape, bad)
+
+
+def test_further_algorithms_are_read_back_and_bad_ones_refused() -> None:
+    header = FilterHeader(LIST, PROVIDER, (Algorithm.SHA1,), NOW, 1, 17, 1e-6, 1000, "0" * 64, also=(Algorithm.MD5,))
+    body = bytes(1000)
+    read, _, _ = split(memoryview(header.encode() + body), "f")
+    assert read == header
+    without = FilterHeader(LIST, PROVIDER, (Algorithm.SHA1,), NOW, 1, 17, 1e-6, 1000, "0" * 64)
+    assert split(memoryview(without.encode() + body), "f")[0].also == ()
+    assert b'"also"' not in without.encode()
+    for bad in (b'["md4"]', b"[]", b'["md5","md5"]', b'"md5"'):
+        text = header.encode()[14:].replace(b'["md5"]', bad)
+        prefix = header.encode()[:10] + len(text).to_bytes(4, "little")
+        with pytest.raises(FilterError, match="algorithm|also"):
+            split(memoryview(prefix + text + body), "f")

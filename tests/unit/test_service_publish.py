@@ -95,10 +95,10 @@ def test_an_empty_list_still_carries_the_self_test(tmp_path: Path) -> None:
 def test_a_digest_of_two_entries_is_one_token(tmp_path: Path) -> None:
     data = make(tmp_path)
     enrol(data)
-    load(data, f"md5,sha1\n{md5('a')},{sha1('a')}\n{md5('a')},{sha1('b')}\n")
+    load(data, f"md5,sha1\n{md5('a')},{sha1('a')}\n{md5('a')},{sha1('b')}\n{md5('c')},\n,{sha1('d')}\n")
     (one,) = admin.publish(data)
-    assert one.entries == 3
-    assert one.tokens == 1 + 2 + 2 + bloom.CANARIES
+    assert one.entries == 5
+    assert one.tokens == 2 + 1 + 2 + 2 + bloom.CANARIES, "self-test twice, an MD5 that two share, two SHA-1, one each alone"
 
 
 @both
@@ -107,8 +107,14 @@ def test_all_four_algorithms(tmp_path: Path) -> None:
     agent = enrol(data)
     load(data, "md5,sha1,sha256,blake3\n" + ",".join(digest(algorithm, "a") for algorithm in Algorithm))
     admin.publish(data)
-    assert filter_of(data, agent).header.algorithms == tuple(Algorithm)
-    assert all(holds(data, agent, algorithm, digest(algorithm, "a")) for algorithm in Algorithm)
+    header = filter_of(data, agent).header
+    assert (header.algorithms, header.also) == ((Algorithm.BLAKE3,), (Algorithm.MD5, Algorithm.SHA1, Algorithm.SHA256))
+    for algorithm in Algorithm:
+        load(data, f"{algorithm}\n{digest(algorithm, f'only {algorithm}')}\n")
+    admin.publish(data)
+    header = filter_of(data, agent, version=2).header
+    assert (header.algorithms, header.also) == (tuple(Algorithm), ())
+    assert all(holds(data, agent, algorithm, digest(algorithm, "a"), version=2) for algorithm in Algorithm)
 
 
 @both
