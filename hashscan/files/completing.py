@@ -30,6 +30,11 @@ class Picked(NamedTuple):
         return HashedFile(entry_of(self.status, self.place), digests)
 
 
+def picked_of(batch: Batch, rows: Sequence[int], place: Callable[[str], Place]) -> list[Picked]:
+    """Those rows of a batch that was hashed."""
+    return [Picked(batch.names[row], batch.statuses[row], place(batch.names[row]), batch.rows[row]) for row in rows]
+
+
 def entry_of(status: os.stat_result, place: Place) -> FileEntry:
     """The noun for a file that was looked at."""
     return FileEntry(

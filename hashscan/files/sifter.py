@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from hashscan.files.completing import Completing, Picked
+from hashscan.files.completing import Completing, picked_of
 from hashscan.files.descriptors import Descriptors
 from hashscan.files.filesystems import is_network_mount
 from hashscan.files.hashing import Batch, Hasher, Refusal
@@ -67,8 +67,7 @@ class Sifter:
 
     def _new_hasher(self, algorithms: Sequence[Algorithm]) -> Hasher:
         made = Hasher(algorithms, self._options.max_file_bytes, self._alive)
-        if self._pacer is not None:
-            made.buffer_read = self._pacer.buffer_read
+        made.buffer_read = self._pacer.buffer_read if self._pacer is not None else self._alive
         return made
 
     def load(self, items: Sequence[Packed], *, careful: bool) -> None:
@@ -287,9 +286,7 @@ class Sifter:
                 tally.fail_at(refusal, place(name))
         chosen = self._sieve.survivors(batch.rows) if batch.rows else ()
         if chosen:
-            names, statuses, rows = batch.names, batch.statuses, batch.rows
-            picked = [Picked(names[row], statuses[row], place(names[row]), rows[row]) for row in chosen]
-            tally.candidates += self._completing.candidates(dir_fd, picked)
+            tally.candidates += self._completing.candidates(dir_fd, picked_of(batch, chosen, place))
         return chosen
 
 
