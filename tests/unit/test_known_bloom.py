@@ -433,5 +433,5 @@ def test_further_algorithms_are_read_back_and_bad_ones_refused() -> None:
     for bad in (b'["md4"]', b"[]", b'["md5","md5"]', b'"md5"'):
         text = header.encode()[14:].replace(b'["md5"]', bad)
         prefix = header.encode()[:10] + len(text).to_bytes(4, "little")
-        with pytest.raises(FilterError, match="algorithm|also"):
+        with pytest.raises(FilterError, match=r"algorithm|also"):
             split(memoryview(prefix + text + body), "f")
