@@ -47,10 +47,11 @@ class Progress:
 
     def left(self, every: Iterable[T], key: Callable[[T], str]) -> list[T]:
         """What is left to do for this shard."""
-        return [one for one in every if self._is_mine(key(one)) and key(one) not in self._done]
+        return [one for one in every if self.wants(key(one))]
 
-    def _is_mine(self, key: str) -> bool:
-        return zlib.crc32(key.encode()) % self._shares == self._share - 1
+    def wants(self, key: str) -> bool:
+        """Whether it is for this shard, and not done yet."""
+        return zlib.crc32(key.encode()) % self._shares == self._share - 1 and key not in self._done
 
     def note(self, key: str, wrong: str = "") -> None:
         """One is done."""
