@@ -14,6 +14,7 @@ TESTS = (
     "tests/unit/test_quarantine_*.py",
     "tests/contracts/test_quarantine.py",
     "tests/unit/test_jobs_audit_log.py",
+    "tests/unit/test_jobs_restore.py",
 )
 """The same as scripts/coverage."""
 
