@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -97,8 +98,14 @@ def _after_commit(held: Held, *, evidence_holds: bool) -> Step:
     return Step.ORPHAN
 
 
-def recover(store: CaseStore) -> list[RecoveryResult]:
+def _nobody(record: Record) -> None:
+    """Nobody wants to know."""
+
+
+def recover(store: CaseStore, note: Callable[[Record], None] = _nobody) -> list[RecoveryResult]:
     """Bring every case to its end that a crash left half done; says nothing of those that are at theirs. Idempotent.
+
+    ``note`` is told each record as it is afterwards, so that a run need not read them all twice.
 
     Whatever it does is in the log, and so is the end of every act that was announced there. Raises `QuarantineError` where the
     vault fails.
@@ -106,7 +113,7 @@ def recover(store: CaseStore) -> list[RecoveryResult]:
     results = []
     for case_id in store.ids():
         try:
-            if result := _recover(store, case_id):
+            if result := _recover(store, case_id, note):
                 results.append(result)
                 if result.outcome not in (Recovered.WAITING, Recovered.DAMAGED):
                     store.log.append(What.RECOVERED, case_id, f"{result.outcome}: {result.detail}")
@@ -148,7 +155,7 @@ def _followed(store: CaseStore, line: Line) -> bool:
     return in_force == (line.what == What.HOLD)
 
 
-def _recover(store: CaseStore, case_id: str) -> RecoveryResult | None:
+def _recover(store: CaseStore, case_id: str, note: Callable[[Record], None]) -> RecoveryResult | None:
     if not store.path(case_id, RECORD).exists():
         if not store.half_made(case_id):
             return RecoveryResult(case_id, Recovered.DAMAGED, "no record, and files in it that are not ours")
@@ -158,7 +165,10 @@ def _recover(store: CaseStore, case_id: str) -> RecoveryResult | None:
         record = store.read(case_id)
     except QuarantineError as error:
         return RecoveryResult(case_id, Recovered.DAMAGED, str(error))
-    return _recover_record(store, record)
+    if result := _recover_record(store, record):
+        record = store.read(case_id)
+    note(record)
+    return result
 
 
 _WITHOUT_COPY = {CaseState.PURGED: Recovered.PURGED, CaseState.DROPPED: Recovered.DROPPED}

@@ -169,13 +169,13 @@ class CaseStore:
 
     def document(self, case_id: str) -> dict[str, Any]:
         """The checked document of a case. Raises `QuarantineError` that names the case and the file."""
-        path = self.path(case_id, RECORD)
         try:
             document = records.check(self.raw(case_id))
         except ValueError as error:
-            raise QuarantineError(f"case {case_id}: {path} is damaged: {error}") from error
+            raise QuarantineError(f"case {case_id}: {self.path(case_id, RECORD)} is damaged: {error}") from error
         if document.get("id") != case_id:
-            raise QuarantineError(f"case {case_id}: {path} is the record of case {document.get('id')}")
+            other = document.get("id")
+            raise QuarantineError(f"case {case_id}: {self.path(case_id, RECORD)} is the record of case {other}")
         return document
 
     def read(self, case_id: str) -> Record:

@@ -138,7 +138,10 @@ class Vault(Cabinet):
     def recover(self) -> list[RecoveryResult]:
         """Bring what a crash left half done to its end; to be called before anything else. Raises `QuarantineError`."""
         self._known = None
-        return recovery.recover(self._store)
+        survey = Survey(self._store, ())
+        results = recovery.recover(self._store, survey.note)
+        self._known = survey, Counts(survey.removed)
+        return results
 
     def own_directories(self) -> frozenset[tuple[int, int]]:
         """Device and inode of the vault and of every holding directory that a case has used: nothing to scan there."""

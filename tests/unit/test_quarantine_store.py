@@ -22,6 +22,7 @@ from hashscan.quarantine.vault import Vault
 from tests.support import mounts
 from tests.support.failing import failing
 from tests.support.findings import make_finding
+from tests.support.interfering import acting, stop
 
 NOW = 1_700_000_000.5
 ENTRY = "police-nl/entry-17"
@@ -215,3 +216,21 @@ def test_states_that_count_as_taken(case_id: str, store: CaseStore) -> None:
             store.write(replace(record, state=state))
             counted += [state.value] * len(Survey(store).removed)
     assert counted == ["committed", "done", "restored", "orphan", "settled", "purged"]
+
+
+def test_what_recovery_read_is_known(tree: Path, tmp_path: Path, case_id: str, store: CaseStore) -> None:
+    """And as it is afterwards: a case that is brought to its end counts, a record that cannot be read does not."""
+    for name, moment in (("b", "after commit"), ("c", "after write copy"), ("d", "after unlink held")):
+        (tree / "www" / name).write_bytes(name.encode())
+        with pytest.raises(KeyboardInterrupt):
+            acting(tmp_path, moment, stop).handle(make_finding(tree / "www" / name, tree))
+    (tree / "www/e").write_bytes(b"e")
+    Vault(tmp_path / "vault", Limits(per_run=0)).handle(make_finding(tree / "www/e", tree))
+    (tmp_path / "vault/cases" / ("0" * 16)).mkdir()
+    (tmp_path / "vault/cases" / ("0" * 16) / "record.json").write_bytes(b"{")
+    vault = Vault(tmp_path / "vault", Limits())
+    assert len(vault.recover()) == 4
+    read, heard = Survey(store), vault._survey
+    assert (len(read.removed), len(read.held)) == (3, 1)
+    assert (heard.removed, heard.held) == (read.removed, read.held)
+    assert heard.own_directories() == read.own_directories()
