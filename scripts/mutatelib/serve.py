@@ -26,6 +26,7 @@ from scripts.mutatelib.lines import Covered, Tracer, processor_seconds
 from scripts.mutatelib.options import Options
 from scripts.mutatelib.trial import Patch
 
+_SLOW = 0.3  # seconds of processor time, traced
 _OPTIONS = ("-q", "-p", "no:cacheprovider", "--capture=sys")
 
 
@@ -47,13 +48,14 @@ class Killers:
     of: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def order(self, job: Job, tests: set[int], covered: Covered) -> list[int]:
-        """Those that killed in this function, then in this module, then the quick ones."""
+        """Those that killed in this function, then those about this module, the quick ones first."""
         function, module = f"{job.module}:{job.function}", job.module
         return sorted(
             tests,
             key=lambda one: (
                 -self.of[function, one],
                 one in covered.elsewhere,
+                covered.seconds[one] > _SLOW,
                 one not in covered.about[module],
                 -min(self.of[module, one], 3),
                 covered.seconds[one],

@@ -60,3 +60,14 @@ def test_a_close_that_fails_ends_no_run_with_a_traceback(tmp_path: Path) -> None
         os.close(lock._fd)
     with RunLock(tmp_path / "lock"):
         pass
+
+
+def test_the_file_says_who_runs_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with RunLock(path, clock=lambda: 0.0):
+        assert path.read_bytes() == b"pid %d since 1970-01-01T00:00:00+00:00\n" % os.getpid()
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.write_bytes(b"")
+        with pytest.raises(LockedError, match=r"another run holds .*/lock: an unnamed process") as caught:
+            RunLock(path).__enter__()
+    assert caught.value.hint == "wait for it to end, or stop that process"

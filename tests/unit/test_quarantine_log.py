@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from hashscan.errors import QuarantineError
 from hashscan.ports import LogHead
@@ -184,3 +186,61 @@ def test_the_log_is_not_a_link(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic"):
         _log(tmp_path).append(What.TAKEN)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_line_is_what_the_format_says(tmp_path: Path) -> None:
+    """docs/formats.md, "Log": anybody can check the chain with a JSON parser and BLAKE3."""
+    log = Log(tmp_path / "log", lambda: 12.5, "tester \u00e9")
+    log.append(What.TAKE_INTENT, "ab" * 8, "a name: \u20ac\n")
+    log.append(What.SHOWN)
+    prev = "0" * 64
+    for raw in log.path.read_bytes().splitlines():
+        fields = json.loads(raw)
+        told = fields.pop("hash")
+        assert fields["prev"] == prev
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        prev = blake3(text.encode(), derive_key_context="hashscan log v1").hexdigest()
+        assert told == prev
+        assert raw == json.dumps({**fields, "hash": prev}, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    assert fields == {
+        "actor": "tester \u00e9",
+        "at": 12.5,
+        "case": "",
+        "detail": "",
+        "n": 2,
+        "prev": fields["prev"],
+        "what": "shown",
+    }
+
+
+WHOLE = Line(2**53, 1.0, "a" * 256, "w" * 32, "c" * 32, "d" * MAX_DETAIL_CHARS, "0" * 64)
+
+
+def test_a_line_may_be_as_long_as_its_fields_may_be() -> None:
+    for line in (WHOLE, replace(WHOLE, n=1, case="", detail="", actor="a", what="w")):
+        assert read_line(line.encode()[:-1]) == line
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n": 0},
+        {"n": 2**53 + 1},
+        {"actor": "a" * 257},
+        {"actor": ""},
+        {"what": "w" * 33},
+        {"what": ""},
+        {"case": "c" * 33},
+        {"detail": "d" * (MAX_DETAIL_CHARS + 1)},
+        {"prev": "0" * 63},
+    ],
+)
+def test_a_field_that_is_too_long_is_no_line(wrong: dict[str, object]) -> None:
+    with pytest.raises(StrictJsonError):
+        read_line(replace(WHOLE, **wrong).encode()[:-1])  # type: ignore[arg-type]
+
+
+def test_a_line_as_long_as_a_line_may_be_is_one_piece(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * (MAX_LINE_BYTES - 1) + b"\n" + b"y" * MAX_LINE_BYTES + b"\n" + b"z" * (MAX_LINE_BYTES + 1) + b"\n")
+    assert [len(raw) for raw in raw_lines(path)] == [MAX_LINE_BYTES, MAX_LINE_BYTES + 1, MAX_LINE_BYTES + 2, 1]

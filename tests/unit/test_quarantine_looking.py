@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from hashscan.errors import QuarantineError, UsageError
-from hashscan.model import Place
-from hashscan.quarantine import cut_off, proofs
+from hashscan.model import CaseState, Place
+from hashscan.quarantine import cut_off, held, keeping, proofs
 from hashscan.quarantine.export import Request
 from hashscan.quarantine.limits import Limits
 from hashscan.quarantine.log import Log, What
 from hashscan.quarantine.record import Restoring
+from hashscan.quarantine.store import CaseStore
 from hashscan.quarantine.vault import Vault
 from tests.support import children
 from tests.support.failing import failing
@@ -180,3 +181,52 @@ def test_a_restore_near_the_end_of_the_log_is_found(vault: Vault, case_id: str, 
     ((case, at),) = vault.restored_lately()
     assert (case.id, at) == (case_id, 1_700_000_000.5)
     assert Vault(tmp_path / "none", Limits()).restored_lately() == []
+
+
+def test_a_certificate_says_what_went(vault: Vault, case_id: str, tmp_path: Path) -> None:
+    before = vault.record(case_id)
+    vault.purge(case_id, by="ann", reason="time is over")
+    document = json.loads((tmp_path / "vault/certificates" / f"{case_id}.json").read_bytes())
+    reminder = document.pop("reminder")
+    assert "Snapshots, backups" in reminder
+    line = [one for one in (tmp_path / "vault/log").read_text().splitlines() if '"purge-intent"' in one]
+    assert document == {
+        "schema": "hashscan.purge/1",
+        "case": case_id,
+        "purged": 1_700_000_000.5,
+        "by": "ann",
+        "reason": "time is over",
+        "opened": before["opened"],
+        "entry": "police-nl/entry-17",
+        "verdict": before["finding"]["verdict_id"],
+        "file": {"size": before["file"]["size"], **before["digests"]},
+        "stored": {"form": "plain", "size": before["stored"]["size"], "blake3": before["stored"]["blake3"]},
+        "log_line": json.loads(line[0])["n"],
+    }
+
+
+def test_what_does_not_wait_is_not_released(vault: Vault, case_id: str, tmp_path: Path) -> None:
+    store = CaseStore(tmp_path / "vault", lambda: 1.0)
+    with pytest.raises(QuarantineError, match=f"case {case_id} is done and does not wait for a person"):
+        held.release(store, store.read(case_id), "0" * 16)
+
+
+def test_a_profile_that_asks_for_a_seal_says_how(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        keeping.keeping_time("us", 0.0, sealed=False)
+    assert caught.value.hint == "set evidence.recipients to the public key of who may open it"
+
+
+def test_an_orphan_is_settled_when_its_place_is_empty(vault: Vault, case_id: str, tmp_path: Path) -> None:
+    """Whatever lies in the holding directory for others."""
+    store = CaseStore(tmp_path / "vault", lambda: 1.0)
+    orphan = store.step_to(store.read(case_id), CaseState.ORPHAN, "it stays")
+    with pytest.raises(QuarantineError, match="what became of it must be said"):
+        keeping.settle(store, orphan, " ")
+    held_name = tmp_path / "vault/holding" / case_id
+    held_name.symlink_to("nowhere")
+    with pytest.raises(QuarantineError, match=f"something still lies in '{held_name}'") as caught:
+        keeping.settle(store, orphan, "moved")
+    assert caught.value.hint == "move it where it belongs first"
+    held_name.rename(tmp_path / "vault/holding/another")
+    assert keeping.settle(store, orphan, "moved").state is CaseState.SETTLED
