@@ -191,7 +191,7 @@ def test_a_certificate_says_what_went(vault: Vault, case_id: str, tmp_path: Path
     assert "Snapshots, backups" in reminder
     line = [one for one in (tmp_path / "vault/log").read_text().splitlines() if '"purge-intent"' in one]
     assert document == {
-        "schema": "hashscan.purge/1",
+        "schema": "hashscan.purge-certificate/1",
         "case": case_id,
         "purged": 1_700_000_000.5,
         "by": "ann",
