@@ -50,15 +50,18 @@ def works() -> bool:
     if platform.machine() != "x86_64":
         return False
     try:
-        return failed_at(lambda: _expect(errno.EDQUOT), "getcwd", 1, "EDQUOT")
+        return failed_at(_expect, "rmdir", 1, "EDQUOT")
     except (OSError, AssertionError):
         return False
 
 
-def _expect(code: int) -> None:
-    with suppress(OSError):
-        os.getcwd()
-        raise AssertionError("it did not fail")
+def _expect() -> None:
+    code = 0
+    try:
+        os.rmdir("/there is no such folder: a question of a test")
+    except OSError as error:
+        code = error.errno or 0
+    assert code == errno.EDQUOT
 
 
 def failed_at(body: Callable[[], object], call: str, number: int, error: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,3 +245,72 @@ def test_a_line_as_long_as_a_line_may_be_is_one_piece(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"x" * (MAX_LINE_BYTES - 1) + b"\n" + b"y" * MAX_LINE_BYTES + b"\n" + b"z" * (MAX_LINE_BYTES + 1) + b"\n")
     assert [len(raw) for raw in raw_lines(path)] == [MAX_LINE_BYTES, MAX_LINE_BYTES + 1, MAX_LINE_BYTES + 2, 1]
+
+
+def _synced_while(work: Callable[[], object]) -> list[str]:
+    """The names of what was made durable, in order."""
+    found: list[str] = []
+    whole = os.fsync
+
+    def fsync(fd: int) -> None:
+        found.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+        whole(fd)
+
+    os.fsync = fsync
+    try:
+        work()
+    finally:
+        os.fsync = whole
+    return found
+
+
+def test_a_new_log_and_each_line_are_durable(tmp_path: Path) -> None:
+    (tmp_path / "vault").mkdir()
+    log = Log(tmp_path / "vault/log", lambda: 1.0, "tester")
+    assert _synced_while(lambda: log.append(What.SHOWN)) == ["vault", "log"]
+    assert _synced_while(lambda: log.append(What.SHOWN)) == ["log"]
+
+
+def test_what_is_set_aside_is_durable_before_the_next_line(tmp_path: Path) -> None:
+    (tmp_path / "vault").mkdir()
+    log = Log(tmp_path / "vault/log", lambda: 1.0, "tester")
+    log.append(What.SHOWN)
+    with log.path.open("ab") as stream:
+        stream.write(b"torn")
+    synced = _synced_while(lambda: log.append(What.SHOWN, "ab" * 8))
+    assert [name for name in synced if not name.startswith(".")] == ["vault", "log", "log", "log"]
+    lines = [json.loads(raw) for raw in log.path.read_bytes().splitlines()]
+    assert [(line["what"], line["case"]) for line in lines] == [("shown", ""), ("torn", ""), ("shown", "ab" * 8)]
+
+
+def test_the_end_of_a_long_log_is_what_is_recent(tmp_path: Path) -> None:
+    old = b"".join(Line(n, 1.0, "a", "take-intent", f"{n:016x}", "d" * 900, "0" * 64).encode() for n in range(1, 300))
+    assert len(old) > 256 << 10
+    (tmp_path / "log").write_bytes(old + Line(300, 1.0, "a", "restore-intent", "f" * 16, "", "0" * 64).encode())
+    log = _log(tmp_path)
+    found = log.unfinished()
+    assert found[-1] == "f" * 16
+    assert 200 < len(found) < 299
+    short = tmp_path / "short"
+    short.mkdir()
+    (short / "log").write_bytes(Line(1, 1.0, "a", "restore-intent", "f" * 16, "", "0" * 64).encode())
+    assert _log(short).unfinished() == ["f" * 16]
+
+
+def test_a_detail_of_escapes_is_cut_to_500_characters(tmp_path: Path) -> None:
+    log = _log(tmp_path)
+    log.append(What.SHOWN, "", "\u20ac" * 2000)
+    log.append(What.SHOWN, "", "e" * 2001)
+    assert [len(json.loads(raw)["detail"]) for raw in log.path.read_bytes().splitlines()] == [500, 2000]
+
+
+def test_a_log_that_does_not_hold_says_what_to_do(tmp_path: Path) -> None:
+    log = _log(tmp_path)
+    log.path.write_bytes(b"x" * 3 * MAX_LINE_BYTES)
+    with pytest.raises(QuarantineError, match="does not end in a line") as caught:
+        log.append(What.SHOWN)
+    assert caught.value.hint == "hashscan audit verify"
+    log.path.write_bytes(b"{}\n")
+    with pytest.raises(QuarantineError, match=r"the last line of the log .* does not hold") as caught:
+        log.append(What.SHOWN)
+    assert caught.value.hint == "hashscan audit verify says where it is broken; nothing is done without a log"
