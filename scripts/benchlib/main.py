@@ -4,6 +4,7 @@ scripts/bench [run] [--rows PATTERN ...]     all rows: corpora, checks, alternat
 scripts/bench --quick                        tiny corpora; checks everything, times nothing
 scripts/bench make                           only make corpora and lists
 scripts/bench list-sizes                     what lists of 1.4 and 10 million entries cost
+scripts/bench publishing                     what publishing 3.2 million entries and for 500 providers costs
 scripts/bench digests PATH                   every digest of every file against coreutils and b3sum
 scripts/bench table FILE.json [--write DOC]  the table again
 scripts/bench plot FILE.json FILE.svg        the plot again
@@ -29,14 +30,14 @@ from blake3 import blake3
 
 from hashscan import __version__
 from hashscan.atomic import write_bytes
-from scripts.benchlib import corpora, measure, peers, rows, show, sizes
+from scripts.benchlib import corpora, measure, peers, publishing, rows, show, sizes
 from scripts.benchlib.desk import Desk, Options
 from scripts.benchlib.digests import digests
 from scripts.benchlib.ours import REPOSITORY, abilities
 from scripts.benchlib.results import Book, Result, Status, exit_code, from_json, read
 from scripts.benchlib.running import LISTS, Runner, blank
 
-_COMMANDS = ("run", "make", "list-sizes", "digests", "table", "plot")
+_COMMANDS = ("run", "make", "list-sizes", "publishing", "digests", "table", "plot")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -79,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     sizes_of = commands.add_parser("list-sizes", help="build time, size, delta and load of lists")
     sizes_of.add_argument("--entries", type=_positive, nargs="+", default=[1_400_000, 10_000_000])
     sizes_of.set_defaults(act=_list_sizes)
+    out = commands.add_parser("publishing", help="what a publication costs: many providers, a long list")
+    out.add_argument("--trial", nargs=2, type=_positive, action="append", metavar=("ENTRIES", "PROVIDERS"))
+    out.add_argument("--jobs", type=_positive, help="processes that build (default: one a core)")
+    out.set_defaults(act=_publishing)
     table = commands.add_parser("table", help="the table of a file of results")
     table.add_argument("file", type=Path)
     table.add_argument("--write", type=Path, metavar="DOC", help="put it into DOC between the marks")
@@ -150,6 +155,12 @@ def _list_sizes(told: argparse.Namespace) -> int:
         found = [sizes.measure(entries, Path(folder), lambda said: print(said, file=sys.stderr)) for entries in told.entries]
     print(sizes.table(found), end="")
     return 0
+
+
+def _publishing(told: argparse.Namespace) -> int:
+    trials = [publishing.Trial(*one) for one in told.trial or [(3_200_000, 2), (10_000, 500)]]
+    with tempfile.TemporaryDirectory(prefix="hashscan-bench-") as folder:
+        return publishing.main(trials, Path(folder) / "publishing", told.jobs)
 
 
 def _run_rows(chosen: list[rows.Row], desk: Desk, book: Book, told: argparse.Namespace) -> int:
