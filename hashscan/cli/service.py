@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hashscan.cli import service_exports, service_fetch, service_keys, service_lists, service_people, service_providers
+from hashscan.cli import (
+    service_exports,
+    service_fetch,
+    service_keys,
+    service_lists,
+    service_people,
+    service_providers,
+    service_serve,
+)
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.cli.service_admin import duration
-from hashscan.errors import ExitCode, UsageError
-
-_PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
+from hashscan.errors import ExitCode
 
 
 @click.group(name="service")
@@ -33,6 +40,7 @@ def command(ctx: click.Context, data: Path) -> None:
 
 command.add_command(service_keys.group)
 command.add_command(service_providers.group)
+command.add_command(service_serve.serve)
 command.add_command(service_lists.import_list)
 command.add_command(service_fetch.fetch)
 command.add_command(service_lists.known_good)
@@ -155,27 +163,6 @@ def trace(data: Path, file: Path) -> int:
     return ExitCode.OK
 
 
-@command.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True, help="0 picks a free one.")
-@click.option("--tls-cert", type=_PEM, help="Certificate chain (PEM), for small set-ups; else TLS is a reverse proxy's work.")
-@click.option("--tls-key", type=_PEM, help="Its private key (PEM).")
-@click.option("--tls-client-ca", type=_PEM, help="Agents must show a certificate of this authority (PEM).")
-@click.pass_obj
-def serve(data: Path, /, host: str, port: int, **files: Path | None) -> int:
-    """Answer agents until SIGTERM or SIGINT."""
-    _admin()
-    from hashscan.service.run import Tls  # noqa: PLC0415 - an extra
-    from hashscan.service.run import serve as run  # noqa: PLC0415 - an extra
-
-    cert, key, client_ca = files["tls_cert"], files["tls_key"], files["tls_client_ca"]
-    if (cert is None) != (key is None) or (client_ca and not cert):
-        raise UsageError("TLS needs --tls-cert and --tls-key")
-    tls = Tls(cert, key, client_ca) if cert and key else None
-    run(data, host=host, port=port, tls=tls, ready=lambda url: click.echo(f"answering on {url}", err=True))
-    return ExitCode.OK
-
-
 def _standing(verb: str, doc: str) -> None:
     @command.command(name=verb, help=doc)
     @click.argument("entry")
@@ -206,6 +193,11 @@ def status(data: Path) -> int:
     for one in stats.providers:
         slowest = "" if one.slowest_act is None else f"; slowest removal {one.slowest_act / 3600:.1f} h after first sight"
         click.echo(f"provider {one.name}: {one.phase}, key epoch {one.epoch}; outcomes {_counts(one.outcomes)}{slowest}")
+        if one.slowed_at is not None:
+            when = datetime.fromtimestamp(one.slowed_at, UTC).strftime("%Y-%m-%d %H:%M")
+            click.echo(
+                f"  its agents were slowed {one.slowed} times, last {when} UTC; {one.asked_today} prefixes today: a stolen key?"
+            )
     return ExitCode.OK
 
 

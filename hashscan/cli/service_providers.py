@@ -106,6 +106,19 @@ def rotate(data: Path, /, name: str, **options: bool) -> int:
 
 
 @group.command()
+@click.argument("name", required=False)
+@click.option("--per-day", type=click.IntRange(0), help="Distinct prefixes that each agent may ask about a day; 0: no limit.")
+@click.option("--burst", type=click.IntRange(0), help="How many at once, after quiet days.")
+@click.pass_obj
+def quota(data: Path, name: str | None, per_day: int | None, burst: int | None) -> int:
+    """How much each agent of NAME may ask; without NAME, of the providers without numbers of their own."""
+    set_to = admin().set_quota(data, name, per_day=per_day, burst=burst)
+    said = f"{set_to.per_day} prefixes a day, {set_to.burst} at once" if set_to.per_day else "no limit"
+    click.echo(f"{name or 'every other provider'}: each agent may ask about {said}")
+    return ExitCode.OK
+
+
+@group.command()
 @click.argument("name")
 @click.argument("phase", type=click.Choice(_PHASES))
 @click.pass_obj

@@ -11,9 +11,9 @@
       publishing batches         filters go out              parsing          what is asked
         contents planning          what is new, and how      confirming receiving   what is answered
         building withdrawals       one file each
-        sharing                    by several processes
-        repository in_force      signed metadata, files      schemas          what the document says
-      ceremony root_keys keys    who signs
+        sharing                    by several processes    quotas limits    how much, how often
+        repository in_force      signed metadata, files    observing journal meters metrics    who watches
+      ceremony root_keys keys    who signs                 schemas answers   what the document says
       tracing                    whose filter is this?
       standings counting         second thoughts, numbers
     tables store names private_files    the database and its folder

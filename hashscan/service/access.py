@@ -18,12 +18,16 @@ _BEARER = re.compile(r"bearer +(hsk_[A-Za-z0-9_-]{43})", re.IGNORECASE)
 
 
 class NotServed(Exception):
-    """A request that is answered with an error: HTTP status, a code for programs, a message for people."""
+    """A request that is answered with an error: HTTP status, a code for programs, a message for people.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    ``retry_after``: seconds after which to ask again, where that helps.
+    """
+
+    def __init__(self, status: int, code: str, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from hashscan.service import (
     keys,
     known_good,
     publishing,
+    quotas,
     schema,
     standings,
     tracing,
@@ -46,6 +47,7 @@ from hashscan.service.importing import ImportReport, ImportRequest
 from hashscan.service.known_good import KnownGoodReport, Manner
 from hashscan.service.names import check_text
 from hashscan.service.on_postgres import read_url_file
+from hashscan.service.quotas import Allowance
 from hashscan.service.standings import StandingChange
 from hashscan.service.store import IMPORT_CACHE_KIB, SERVER_CACHE_KIB, Folder, connect, database_errors, found_store, open_store
 from hashscan.service.tables import Phase, Provider, ServiceRow
@@ -247,6 +249,15 @@ def set_phase(data: Path, name: str, phase: Phase) -> None:
         if provider is None:
             raise UsageError(f"there is no provider {name!r}")
         provider.phase = phase.value
+
+
+def set_quota(data: Path, name: str | None, *, per_day: int | None, burst: int | None) -> Allowance:
+    """What each agent of a provider (None: of those without numbers of their own) may ask; None leaves it to the service.
+
+    Takes effect within seconds. Raises `UsageError`.
+    """
+    with open_store(data, busy_seconds=BUSY_SECONDS) as store, store.writing() as session:
+        return quotas.set_allowance(session, name, per_day, burst)
 
 
 def publish(data: Path, *, list_id: str | None = None, terms: Terms | None = None) -> list[Published]:

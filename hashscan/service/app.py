@@ -1,17 +1,17 @@
-"""The HTTP door (docs/wire.md). Every answer is bounded, signed where an agent believes it, and logged nowhere.
+"""The HTTP door (docs/wire.md). Every answer is bounded, and signed where an agent believes it.
 
 Order of a request: who asks (401, 403), how long is the body (413), what does it say (422), then the work in a worker thread.
 """
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
-from sqlalchemy import select
+from fastapi.responses import FileResponse
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -19,18 +19,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hashscan import __version__
 from hashscan.known import envelopes
-from hashscan.service import confirming, enrol_routes, parsing, receiving, repository, schemas
+from hashscan.service import confirming, enrol_routes, parsing, receiving, repository, schemas, watch_routes
 from hashscan.service.access import NotServed
+from hashscan.service.answers import error, error_response
 from hashscan.service.keys import OnlineKeys
-from hashscan.service.serving import Authenticated, Served, bearer, body_up_to, served
+from hashscan.service.metrics import named
+from hashscan.service.observing import REQUEST_ID, Observed
+from hashscan.service.quotas import cost_of
+from hashscan.service.serving import Authenticated, Options, Served, bearer, body_up_to, served
 from hashscan.service.store import checked_store, is_away, is_busy
-from hashscan.service.tables import Role, ServiceRow
+from hashscan.service.tables import Role
 from hashscan.service.web import mount as pages
 from hashscan.strict_json import StrictJsonError
 
 BUSY_SECONDS = 5.0  # a request waits that long for a writer
 BUSY_RETRY_SECONDS = 10  # and is then told to come back after that long
-_MAX_MESSAGE = 300  # characters of an error message; parts of a request may be quoted in it
+
+_USUAL = Options()
 
 _SECURITY_HEADERS = [
     (b"cache-control", b"no-store"),
@@ -45,7 +50,6 @@ ConfirmBody = Annotated[bytes, Depends(body_up_to(parsing.MAX_CONFIRM_BYTES))]
 OutcomesBody = Annotated[bytes, Depends(body_up_to(parsing.MAX_OUTCOMES_BYTES))]
 
 _agents = APIRouter(prefix="/v1", dependencies=[bearer])
-_people = APIRouter()
 
 
 @_agents.post(
@@ -62,8 +66,13 @@ def confirm(request: Request, caller: Authenticated, body: ConfirmBody) -> Respo
     if request.headers.get("idempotency-key", asked.nonce) != asked.nonce:
         raise NotServed(422, "invalid", "the Idempotency-Key is not the nonce")
     service = served(request)
+    service.quotas.spend(service.store, caller, cost_of(asked), service.now())
+    told: Counter[str] = Counter()
     with service.store.reading() as session:
-        payload = confirming.answer(session, caller, asked, service.now())
+        payload = confirming.answer(session, caller, asked, service.now(), told)
+    service.meters.add(named("questions_total", provider=caller.name), len(asked.items))
+    for standing, count in told.items():
+        service.meters.add(named("entries_told_total", standing=standing), count)
     return _sealed(service, payload, envelopes.VERDICT)
 
 
@@ -102,35 +111,21 @@ def published_file(request: Request, caller: Authenticated, name: str) -> Respon
     return Response(found, media_type=media_type) if isinstance(found, bytes) else FileResponse(found, media_type=media_type)
 
 
-@_people.get("/health", operation_id="health", summary="Whether the process answers", responses=schemas.STATUS)
-def health() -> dict[str, str]:
-    """Always ok where there is an answer at all."""
-    return {"status": "ok"}
-
-
-@_people.get(
-    "/ready", operation_id="ready", summary="Whether the database answers", responses=schemas.STATUS | schemas.errors(503)
-)
-def ready(request: Request) -> dict[str, str]:
-    """For load balancers: 503 while the database cannot be read."""
-    with served(request).store.reading() as session:
-        session.execute(select(ServiceRow.id)).one()
-    return {"status": "ready"}
-
-
 def _sealed(service: Served, payload: bytes, payload_type: str) -> Response:
     envelope = envelopes.seal(payload, payload_type, service.keys.signing(Role.VERDICT))
     return Response(envelope, media_type="application/json")
 
 
-def create_app(data: Path, *, now: Callable[[], float] = time.time, busy_seconds: float = BUSY_SECONDS) -> FastAPI:
+def create_app(
+    data: Path, *, now: Callable[[], float] = time.time, busy_seconds: float = BUSY_SECONDS, options: Options = _USUAL
+) -> FastAPI:
     """The service in ``data`` as an ASGI app; the database is closed when its lifespan ends.
 
     Raises `UsageError` where there is no service, or a key that it signs answers with is missing.
     """
     store = checked_store(data, busy_seconds=busy_seconds)
     try:
-        state = Served(store, OnlineKeys.open(store, now=now), now)
+        state = Served(store, OnlineKeys.open(store, now=now), now, options)
         state.keys.signing(Role.VERDICT)
     except BaseException:
         store.close()
@@ -155,8 +150,9 @@ def new_app() -> FastAPI:
     )
     app.include_router(_agents)
     app.include_router(enrol_routes.router)
-    app.include_router(_people)
+    app.include_router(watch_routes.router)
     pages.mount(app)
+    app.add_middleware(Observed)
     app.add_middleware(_SecurityHeaders)
     app.add_exception_handler(NotServed, _on_not_served)
     app.add_exception_handler(StrictJsonError, _on_bad_json)
@@ -192,34 +188,31 @@ class _SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message[:_MAX_MESSAGE]}}, status_code=status, headers=headers)
+def _on_not_served(_: Request, raised: Exception) -> Response:
+    assert isinstance(raised, NotServed)  # noqa: S101 - registered for that class only
+    return error_response(raised)
 
 
-def _on_not_served(_: Request, error: Exception) -> Response:
-    assert isinstance(error, NotServed)  # noqa: S101 - registered for that class only
-    return _error(error.status, error.code, str(error), {"WWW-Authenticate": "Bearer"} if error.status == 401 else None)
+def _on_bad_json(_: Request, raised: Exception) -> Response:
+    return error(422, "invalid", str(raised))
 
 
-def _on_bad_json(_: Request, error: Exception) -> Response:
-    return _error(422, "invalid", str(error))
+def _on_http_error(_: Request, raised: Exception) -> Response:
+    assert isinstance(raised, HTTPException)  # noqa: S101 - registered for that class only
+    code = {404: "not_found", 405: "method_not_allowed"}.get(raised.status_code, "refused")
+    return error(raised.status_code, code, raised.detail, dict(raised.headers or {}))
 
 
-def _on_http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for that class only
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
-    return _error(error.status_code, code, error.detail, dict(error.headers or {}))
-
-
-def _on_database_error(request: Request, error: Exception) -> Response:
-    passing = not isinstance(error, OperationalError) or is_busy(error) or is_away(error)
+def _on_database_error(request: Request, raised: Exception) -> Response:
+    passing = not isinstance(raised, OperationalError) or is_busy(raised) or is_away(raised)
     if not passing and request.url.path != "/ready":
-        raise error
-    return _error(503, "busy", "the database is busy; try again", {"Retry-After": str(BUSY_RETRY_SECONDS)})
+        raise raised
+    return error(503, "busy", "the database is busy; try again", {"Retry-After": str(BUSY_RETRY_SECONDS)})
 
 
-def _on_bug(_: Request, _error_raised: Exception) -> Response:
-    response = _error(500, "internal", "the service failed; its operator finds the reason in its log")
+def _on_bug(request: Request, _raised: Exception) -> Response:
+    response = error(500, "internal", "the service failed; its operator finds the reason in its log")
     for name, value in _SECURITY_HEADERS:  # this handler works outside the middleware
         response.headers[name.decode()] = value.decode()
+    response.headers["x-request-id"] = getattr(request.state, REQUEST_ID, "")
     return response

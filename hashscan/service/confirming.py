@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,17 +22,18 @@ MAX_ENTRIES = 64  # for one item; among 1.4 M entries two share a prefix once in
 MAX_PAYLOAD_BYTES = 3_000_000  # base64 makes four thirds of it, agents accept 4 MiB
 
 
-def answer(session: Session, caller: Caller, asked: Asked, issued: float) -> bytes:
+def answer(session: Session, caller: Caller, asked: Asked, issued: float, told: Counter[str] | None = None) -> bytes:
     """The payload of the verdict. Raises `NotServed`: 409 (not a list of this provider), 413 (more than an answer holds).
 
-    Every epoch is answered whose key was not revoked: a host that has not synced since the last change still asks.
+    Every epoch is answered whose key was not revoked: a host that has not synced since the last change still asks. ``told``
+    counts the entries that are named, by standing.
     """
     list_id = _published_list(session, caller, asked)
     if not caller.key.has(asked.list.epoch):  # revoking a key revokes all older ones
         raise NotServed(409, "epoch_revoked", "the provider key of this epoch was revoked; sync first")
     entries = _entries(session, list_id, asked.items)
     key = caller.key.confirm_key(asked.list.id, asked.list.epoch)
-    payload = {
+    payload: dict[str, Any] = {
         "nonce": asked.nonce,
         "issued": issued,
         "provider": caller.name,
@@ -42,6 +43,8 @@ def answer(session: Session, caller: Caller, asked: Asked, issued: float) -> byt
             {"i": item.i, "entries": [tagged(one, key, caller.phase) for one in pick(item, entries)]} for item in asked.items
         ],
     }
+    if told is not None:
+        told.update(one["standing"] for item in payload["items"] for one in item["entries"])
     data = json.dumps(payload, separators=(",", ":")).encode()
     if len(data) > MAX_PAYLOAD_BYTES:
         raise NotServed(413, "too_large", "the answer would be too long; ask about fewer items at once")

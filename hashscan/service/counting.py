@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from hashscan.service.quotas import DAY
 from hashscan.service.store import Store
-from hashscan.service.tables import Entry, HashList, Provider, Publication, ServiceRow
+from hashscan.service.tables import ApiKey, Entry, HashList, Provider, Publication, ServiceRow
 from hashscan.service.tables_back import OutcomeRow
+from hashscan.service.tables_out import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class ListStats:
 class ProviderStats:
     """One provider; ``published`` and ``last_outcome`` in seconds since 1970, None for never; outcomes by action.
 
-    ``slowest_act`` is the longest time in seconds from first seen to quarantined: the 24-hour norm.
+    ``slowest_act`` is the longest time in seconds from first seen to quarantined: the 24-hour norm. ``asked_today`` counts the
+    prefixes taken out of the budgets of its agents, ``slowed`` the requests that found one empty, ``slowed_at`` the last time.
     """
 
     name: str
@@ -38,6 +42,9 @@ class ProviderStats:
     outcomes: Mapping[str, int]
     last_outcome: float | None
     slowest_act: float | None
+    asked_today: int = 0
+    slowed: int = 0
+    slowed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,7 @@ def _provider(session: Session, provider: Provider, outcomes: Mapping[str, int])
     slowest = select(func.max(OutcomeRow.acted_at - OutcomeRow.first_seen)).where(
         of_provider, OutcomeRow.action == "quarantined"
     )
+    asked, slowed, slowed_at = _budgets(session, provider.id)
     return ProviderStats(
         name=provider.name,
         phase=provider.phase,
@@ -93,4 +101,16 @@ def _provider(session: Session, provider: Provider, outcomes: Mapping[str, int])
         outcomes=outcomes,
         last_outcome=session.scalar(select(func.max(OutcomeRow.received)).where(of_provider)),
         slowest_act=session.scalar(slowest),
+        asked_today=asked,
+        slowed=slowed,
+        slowed_at=slowed_at,
     )
+
+
+def _budgets(session: Session, provider_id: int) -> tuple[int, int, float | None]:
+    """Of the agents of a provider: prefixes taken today, requests that were slowed, the last time."""
+    query = select(Budget).join(ApiKey, ApiKey.id == Budget.api_key_id).where(ApiKey.provider_id == provider_id)
+    rows = session.scalars(query).all()
+    day = int(time.time() // DAY)
+    slowed_at = max((one.refused_at for one in rows if one.refused_at is not None), default=None)
+    return sum(one.asked for one in rows if one.day == day), sum(one.refused for one in rows), slowed_at

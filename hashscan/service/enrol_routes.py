@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from hashscan.known.enrolment import MAX_APPLICATION_BYTES, Application, parse_key
 from hashscan.known.envelopes import PROVIDER_KEYS, seal
 from hashscan.service import agents, enrolling, schemas
-from hashscan.service.serving import Authenticated, bearer, body_up_to, read_body, served
+from hashscan.service.serving import Authenticated, address_of, bearer, body_up_to, read_body, served
 from hashscan.service.tables import Role
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
@@ -32,8 +32,9 @@ KeyBody = Annotated[bytes, Depends(body_up_to(MAX_APPLICATION_BYTES))]
 )
 async def enrol(request: Request) -> Response:
     """No bearer: the proof in the body says who asks. Asking again with the same API key gives the same answer."""
-    application = Application.parse(await read_body(request, MAX_APPLICATION_BYTES))
     service = served(request)
+    service.gate.stranger(address_of(request), service.now())
+    application = Application.parse(await read_body(request, MAX_APPLICATION_BYTES))
     answer = await run_in_threadpool(enrolling.enrol, service.store, service.keys, application, service.now())
     return Response(answer, media_type="application/json")
 

@@ -22,10 +22,13 @@ from fastapi import FastAPI
 
 from hashscan.errors import HashscanError, UsageError
 from hashscan.service.app import create_app
+from hashscan.service.patience import PatientProtocol
+from hashscan.service.serving import Options
 
 SHUTDOWN_SECONDS = 10  # for requests that are under way
 MAX_REQUESTS_AT_ONCE = 200  # more are answered 503
 IDLE_SECONDS = 15  # keep-alive
+MAX_HEAD_BYTES = 32 * 1024  # of a request; of more nobody reads the rest
 _BACKLOG = 128
 
 
@@ -70,29 +73,38 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where agents come in. Port 0 picks a free one; without ``tls`` plain HTTP is spoken."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    tls: Tls | None = None
+
+
 def serve(
     data: Path,
+    door: Door,
+    options: Options,
     *,
-    host: str,
-    port: int,
-    tls: Tls | None = None,
     ready: Callable[[str], None] | None = None,
     follow: int | None = None,
 ) -> None:
     """Answer agents until SIGTERM or SIGINT (or until ``follow`` is at its end), then finish what is under way and return.
 
-    Port 0 picks a free one; ``ready`` is called with the URL once connections are accepted. Raises `UsageError` (no service in
+    ``ready`` is called with the URL once connections are accepted. Raises `UsageError` (no service in
     ``data``, the address or the certificate cannot be used). Main thread only, because of the signals.
     """
+    tls = door.tls
     if tls is not None:
         tls.check()
-    app = create_app(data)
+    app = create_app(data, options=options)
     try:
-        listener = _listen(host, port)
+        listener = _listen(door.host, door.port)
     except BaseException:
         app.state.served.store.close()
         raise
-    url = _url("https" if tls else "http", host, listener.getsockname()[1])
+    url = _url("https" if tls else "http", door.host, listener.getsockname()[1])
     server = _Server(_config(app, tls), lambda: ready(url) if ready is not None else None, follow)
     with _quiet_signals(), listener:
         server.run(sockets=[listener])
@@ -103,7 +115,9 @@ def _config(app: FastAPI, tls: Tls | None) -> uvicorn.Config:
         app,
         log_config=None,
         log_level="warning",
-        access_log=False,  # requests are sensitive
+        access_log=False,  # requests are sensitive: what is told of them is in `observing`
+        http=PatientProtocol,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         server_header=False,
         lifespan="on",
         limit_concurrency=MAX_REQUESTS_AT_ONCE,
@@ -163,7 +177,8 @@ def main(arguments: list[str]) -> int:
         return 2
     data, *files = map(Path, arguments)
     try:
-        serve(data, host="127.0.0.1", port=0, tls=Tls(*files) if files else None, ready=ready, follow=sys.stdin.fileno())
+        door = Door(tls=Tls(*files) if files else None)
+        serve(data, door, Options(), ready=ready, follow=sys.stdin.fileno())
     except HashscanError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)

@@ -49,35 +49,52 @@ _MEANING = {
     403: "The provider is suspended",
     404: "Nothing is published under this name",
     409: "It does not fit what the service knows: the version of the list, the epoch, the API key",
+    408: "The request came too slowly",
     410: "The enrolment code was used, has expired or was ended",
     413: "The request, or its answer, would be too long",
+    414: "The address is too long",
     422: "The request is not what docs/wire.md says",
+    429: "Asked too often, or a budget is empty; Retry-After says how many seconds to wait",
+    431: "The headers are too many or too long",
     503: "The database is busy; Retry-After says how many seconds to wait",
-}
-
-STATUS: dict[int | str, Schema] = {
-    200: {
-        "description": "Yes",
-        "content": {"application/json": {"schema": _object({"status": {"type": "string"}})}},
-    }
 }
 
 
 def errors(*statuses: int) -> dict[int | str, Schema]:
-    """The error answers of these statuses."""
+    """The error answers of these statuses; where a request can be too long it can be too slow."""
+    slow = (408,) if 413 in statuses else ()
     return {
-        status: {"description": _MEANING[status], "content": {"application/json": {"schema": ERROR}}} for status in statuses
+        status: {"description": _MEANING[status], "content": {"application/json": {"schema": ERROR}}}
+        for status in sorted({*statuses, *slow})
     }
+
+
+def _good(description: str, content: Schema, *statuses: int) -> dict[int | str, Schema]:
+    """The good answer to who watches, and these errors."""
+    return {200: {"description": description, "content": content}, **errors(413, 414, 431, *statuses)}
+
+
+STATUS = _good("Yes", {"application/json": {"schema": _object({"status": {"const": "ok"}})}})
+READY = _good(
+    "Yes; what a person should see to is named",
+    {
+        "application/json": {
+            "schema": _object({"status": {"const": "ready"}, "troubles": {"type": "array", "items": {"type": "string"}}})
+        }
+    },
+    503,
+)
+METRICS = _good("Prometheus' text format 0.0.4", {"text/plain": {"schema": {"type": "string"}}}, 404, 503)
 
 
 def answers(description: str, content: Schema, *statuses: int) -> dict[int | str, Schema]:
     """The good answer, these errors, and those that every request of an agent can get."""
-    return {200: {"description": description, "content": content}} | errors(401, 403, *statuses, 503)
+    return {200: {"description": description, "content": content}} | errors(401, 403, 414, *statuses, 429, 431, 503)
 
 
 def added(description: str, *statuses: int) -> dict[int | str, Schema]:
     """The same for an answer with status 201 and nothing to tell."""
-    return {201: {"description": description, "content": DONE}} | errors(401, 403, *statuses, 503)
+    return {201: {"description": description, "content": DONE}} | errors(401, 403, 414, *statuses, 429, 431, 503)
 
 
 def _request(schema: Schema, *parameters: Schema) -> Schema:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -10,18 +11,57 @@ from starlette.requests import ClientDisconnect
 
 from hashscan.service.access import Caller, NotServed, authenticate
 from hashscan.service.agents import Uses
+from hashscan.service.journal import Journal
 from hashscan.service.keys import OnlineKeys
+from hashscan.service.limits import PER_KEY, PER_STRANGER, Gate, Rate
+from hashscan.service.meters import Meters
+from hashscan.service.metrics import named
+from hashscan.service.quotas import Quotas
 from hashscan.service.store import Store
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """How the operator wants it: rates of requests, a descriptor for the journal, a folder for counts of several processes.
+
+    ``metrics_token`` opens the metrics; without one they are for this host. A body is sent within ``body_seconds``.
+    """
+
+    per_key: Rate = PER_KEY
+    per_stranger: Rate = PER_STRANGER
+    journal_fd: int | None = None
+    meters_folder: Path | None = None
+    metrics_token: str | None = field(default=None, repr=False)
+    body_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
-    """What requests need: the database, the online keys, the time in seconds since 1970, and which API keys are in use."""
+    """What requests need: the database, the online keys, the time in seconds since 1970, and what is remembered of callers."""
 
     store: Store
     keys: OnlineKeys
     now: Callable[[], float]
+    options: Options = field(default_factory=Options)
     uses: Uses = field(default_factory=Uses)
+    gate: Gate = field(init=False)
+    meters: Meters = field(init=False)
+    journal: Journal = field(init=False)
+    quotas: Quotas = field(init=False)
+
+    def __post_init__(self) -> None:
+        options = self.options
+        for name, value in (
+            ("gate", Gate(options.per_key, options.per_stranger)),
+            ("meters", Meters(options.meters_folder)),
+            ("journal", Journal(options.journal_fd)),
+            ("quotas", Quotas(self._slowed)),
+        ):
+            object.__setattr__(self, name, value)
+
+    def _slowed(self, provider: str, api_key_id: int) -> None:
+        self.meters.add(named("quota_refusals_total", provider=provider))
+        self.journal.write(self.now(), "quota", provider=provider, api_key_id=api_key_id)
 
 
 def served(request: Request) -> Served:
@@ -33,9 +73,23 @@ def served(request: Request) -> Served:
 
 def _authenticated(request: Request) -> Caller:
     service = served(request)
-    caller = authenticate(service.store, request.headers.get("authorization"))
+    shown, address, now = request.headers.get("authorization"), address_of(request), service.now()
+    service.gate.before(shown, address, now)
+    try:
+        caller = authenticate(service.store, shown)
+    except NotServed as refused:
+        if refused.status == 401:
+            service.gate.stranger(address, now)
+        raise
+    request.state.provider = caller.name
+    service.gate.known(shown, caller.api_key_id, now)
     service.uses.record(service.store, caller.api_key_id, service.now())
     return caller
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, as far as we know: a proxy on this host says it for its callers."""
+    return request.client.host if request.client is not None else ""
 
 
 Authenticated = Annotated[Caller, Depends(_authenticated)]

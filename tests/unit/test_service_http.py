@@ -473,7 +473,7 @@ def test_health_and_readiness_need_no_key(tmp_path: Path) -> None:
     data, _ = ready(tmp_path)
     with asking(data, None) as client:
         assert client.get("/health").json() == {"status": "ok"}
-        assert client.get("/ready").json() == {"status": "ready"}
+        assert client.get("/ready").json() == {"status": "ready", "troubles": []}
         client.app.state.served.store.close()
         (data / "service.sqlite3").write_bytes(b"gone " * 1000)
         (data / "service.sqlite3-wal").unlink(missing_ok=True)
@@ -484,7 +484,7 @@ def test_health_and_readiness_need_no_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404), ("GET", "/docs", 404), ("GET", "/redoc", 404), ("GET", "/openapi.json", 404),
+        ("GET", "/nothing", 404), ("GET", "/docs", 404), ("GET", "/redoc", 404), ("GET", "/openapi.json", 404),
         ("GET", "/v1/confirm/", 404), ("GET", "/v1/confirm", 405), ("PUT", "/v1/outcomes", 405),
         ("DELETE", "/v1/files/timestamp.json", 405), ("GET", "/health", 200),
     ],

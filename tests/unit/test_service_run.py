@@ -22,7 +22,8 @@ from hashscan.ports import Question
 from hashscan.service import admin
 from hashscan.service.batches import Terms
 from hashscan.service.embedded import start_embedded
-from hashscan.service.run import Tls, serve
+from hashscan.service.run import Door, Tls, serve
+from hashscan.service.serving import Options
 from tests.support.service import LIST, NONCE, Agent, Clock, asking, enrol, load, make, sha1
 from tests.support.tls import Certificates
 
@@ -135,7 +136,7 @@ def test_serve_returns_and_gives_the_signals_back(tmp_path: Path) -> None:
         with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=5)):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    serve(data, host="127.0.0.1", port=0, ready=ready)
+    serve(data, Door(), Options(), ready=ready)
     assert len(told) == 1
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
@@ -143,11 +144,11 @@ def test_serve_returns_and_gives_the_signals_back(tmp_path: Path) -> None:
 def test_an_address_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     data, _ = served(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(UsageError, match="cannot listen"):
-        serve(data, host="127.0.0.1", port=other.getsockname()[1])
+        serve(data, Door(port=other.getsockname()[1]), Options())
     with pytest.raises(UsageError, match="cannot listen"):
-        serve(data, host="127.0.0.1", port=99_999)
+        serve(data, Door(port=99_999), Options())
     with pytest.raises(UsageError, match="no service"):
-        serve(tmp_path, host="127.0.0.1", port=0)
+        serve(tmp_path, Door(), Options())
 
 
 # TLS.
@@ -204,6 +205,6 @@ def test_files_that_are_no_certificate_are_said(tmp_path: Path, ours: tuple[Path
     junk.write_text("-----BEGIN CERTIFICATE-----\njunk\n")
     for tls in (Tls(key, cert), Tls(junk, key), Tls(cert, tmp_path / "none.pem"), Tls(cert, key, junk)):
         with pytest.raises(UsageError, match="for TLS"):
-            serve(data, host="127.0.0.1", port=0, tls=tls)
+            serve(data, Door(tls=tls), Options())
     with pytest.raises(HashscanError, match="for TLS"), start_embedded(data, tls=(junk, key)):
         pytest.fail("it started")
