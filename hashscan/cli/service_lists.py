@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
 _LISTS = ("auto", "plain", "csv", "hashdeep", "clamav", "vics", "ncmec", "nsrl")
 _KNOWN_GOOD = ("auto", "plain", "csv", "hashdeep", "nsrl", "nsrl3")
+_EVERY = 5.0  # seconds
 _COLUMNS = click.option(
     "--column", "columns", multiple=True, metavar="FIELD=NAME", help="CSV: the column NAME holds FIELD (md5, sha1, size, ...)."
 )
@@ -62,9 +66,25 @@ def import_list(data: Path, /, sources: tuple[Path, ...], **options: Any) -> int
         dry_run=options["dry_run"],
         report=options["report"],
         max_withdrawn=options["max_withdrawn"],
+        source_named=bool(options["source_name"]),
     )
-    tell(admin.import_list(data, request))
+    tell(admin.import_list(data, request, progress=_progress()))
     return ExitCode.OK
+
+
+def _progress() -> Callable[[int], None] | None:
+    """Tells somebody who looks how far it is, every `_EVERY` seconds."""
+    if not sys.stderr.isatty():
+        return None
+    told = time.monotonic()
+
+    def tell_place(number: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _EVERY:
+            told = time.monotonic()
+            click.echo(f"  {number:,} read", err=True)
+
+    return tell_place
 
 
 def _shape(options: Any) -> Any:

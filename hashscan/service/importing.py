@@ -45,6 +45,7 @@ class ImportRequest:
 
     ``more`` are further files of the same import. With ``skip_bad`` bad lines are counted and left out; without, any bad line
     fails the whole import. A ``dry_run`` tells the same and changes nothing. ``report`` is a file for every refused place.
+    ``source_named`` is false for a name that nobody chose: a source that takes entries back is remembered by its name.
     ``max_withdrawn`` entries may be taken back by the source at most; one that tells changes only ``may_be_empty``.
     """
 
@@ -58,6 +59,7 @@ class ImportRequest:
     report: Path | None = None
     max_withdrawn: int = MAX_WITHDRAWN
     may_be_empty: bool = False
+    source_named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,9 @@ class _Run:
             return  # the import has failed; the rest is read for its line numbers only
         feed = Feed(connection, self.list_id, self._source, self._now)
         named = feeds.newest(item for _, item in chunk if isinstance(item, Named))
+        if named and not self._request.source_named:
+            hint = "name it with --source-name, the same each time: by that name it is remembered what its entries are called"
+            raise UsageError("a source that can take entries back needs a name", hint=hint)
         before = feed.known(named) if named else {}
         current = {ref: one for ref, one in named.items() if ref not in before or before[ref].at <= one.at}
         rows = [(note, row) for note, item in chunk if (row := self._row(note, item, current, before)) is not None]

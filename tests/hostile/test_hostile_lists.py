@@ -124,7 +124,7 @@ def test_it_is_refused_with_its_place_and_nothing_changes(data: Path, name: str,
     with source.open("rb") as stream:
         xml = b"queryResult" in stream.read(500_000)
     shown = ["--format", "ncmec", "--category", "A1"] if xml else ["--category", "1"]
-    command = ["service", "--data", str(data), "import", str(source), "--list", LIST, *shown]
+    command = ["service", "--data", str(data), "import", str(source), "--list", LIST, "--source-name", "x", *shown]
     for more in ([], ["--dry-run"], ["--report", str(report)]):
         assert run([*command, *more]) == ExitCode.USAGE, more
         err = capsys.readouterr().err
@@ -146,7 +146,7 @@ def test_control_the_whole_file_is_taken(data: Path, good: str) -> None:
     source = data.parent / "good"
     source.write_text(good)
     before = everything(data)
-    command = ["service", "--data", str(data), "import", str(source), "--list", LIST]
+    command = ["service", "--data", str(data), "import", str(source), "--list", LIST, "--source-name", "x"]
     categories = ["--category", "1"] if good is GOOD else ["--category", "A1"] if "queryResult" in good else []
     assert run([*command, *categories, "--dry-run"]) == ExitCode.OK
     assert everything(data) == before, "a dry run changes nothing"

@@ -158,6 +158,8 @@ def test_lists_out_and_who_had_them_written(shell: Shell) -> None:
 
 def test_a_page_from_a_file(shell: Shell) -> None:
     source = shell.file("page.xml", page(entry("a"), entry("b", classification="B2")))
+    _, err = shell.type("import", source, "--list", LIST, "--category", "A1", code=ExitCode.USAGE)
+    assert "--source-name" in err
     out, err = shell.type("import", source, "--list", LIST, "--category", "A1", "--source-name", "ncmec")
     assert out.startswith("list police: 1 entries added")
     assert "entry 2: its category is none of those that were asked for" in err

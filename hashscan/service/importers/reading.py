@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hashscan.errors import UsageError
 from hashscan.known.hash_list import BadLine
@@ -17,8 +16,7 @@ from hashscan.service.merging import Row
 CHUNK_ROWS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """A place worth telling about, and why: the number of a line, a record or an entry of a source; never what stands there.
 
     ``source`` is the name of the file where an import has several.
