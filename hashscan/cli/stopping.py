@@ -21,7 +21,9 @@ class Stop:
         for number in (signal.SIGINT, signal.SIGTERM):
             stack.callback(signal.signal, number, signal.signal(number, self._heard))
         for number in _WISHES if pausable else ():
-            stack.callback(signal.signal, number, signal.signal(number, self._turned))
+            # Afterwards they are ignored: a pause that comes a moment too late must not kill a scan that has just told its end.
+            signal.signal(number, self._turned)
+            stack.callback(signal.signal, number, signal.SIG_IGN)
 
     def __call__(self) -> bool:
         return self._asked

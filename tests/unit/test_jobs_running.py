@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from hashscan.cli.stopping import Stop
 from hashscan.errors import StateError
 from hashscan.files.pressure import Neighbours, Sample
 from hashscan.jobs.running import GO_ON, PAUSE, RUNNING, STOP, WISH, Word, ask, birth_of, running
@@ -16,7 +19,7 @@ from hashscan.jobs.steering import Orders, Steering
 from hashscan.report.tally import Tally
 from hashscan.settings.pressure import PressureLimits
 from hashscan.settings.timetable import as_window
-from tests.support.children import end, start
+from tests.support.children import end, run, start
 
 
 @pytest.fixture
@@ -199,3 +202,16 @@ def test_others_make_it_rest_and_the_reason_is_told() -> None:
     assert all(rests[50:300])
     assert not any(rests[370:])
     assert 25 < tally.rested["pressure"] < 37
+
+
+def test_a_pause_that_comes_too_late_kills_nobody() -> None:
+    def late() -> None:
+        with ExitStack() as stack:
+            stop = Stop(stack, pausable=True)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert stop.wish() == PAUSE
+            assert stop.wish() == ""
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    assert run(late) == 0
