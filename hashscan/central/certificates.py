@@ -27,8 +27,10 @@ ClientCertificate = tuple[Path, Path]
 """The files of our certificate (PEM, with what leads to the authority) and of its key (PEM, without a password)."""
 
 
-def tls_context(ca_file: Path | None, client: ClientCertificate | None, now: float) -> ssl.SSLContext:
-    """A context that checks the chain and the name of the service.
+def tls_context(
+    ca_file: Path | None, client: ClientCertificate | None, now: float, *, setting: str = "service.ca_file"
+) -> ssl.SSLContext:
+    """A context that checks the chain and the name of the service; ``setting`` is where ``ca_file`` comes from.
 
     Raises `UsageError` for files that cannot be used, and for a certificate of ours that has expired at ``now``.
     """
@@ -38,9 +40,9 @@ def tls_context(ca_file: Path | None, client: ClientCertificate | None, now: flo
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file is not None:
         try:
-            context.load_verify_locations(cadata=_pem(ca_file, "service.ca_file"))
+            context.load_verify_locations(cadata=_pem(ca_file, setting))
         except ssl.SSLError:
-            raise _wrong("service.ca_file", ca_file, "is not a certificate in PEM") from None
+            raise _wrong(setting, ca_file, "is not a certificate in PEM") from None
     if client is not None:
         _load_client(context, client, now)
     return context

@@ -60,6 +60,29 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Where messages go: ``name`` is what people call it. Raises `UsageError` for a URL that cannot be one."""
+
+    name: str
+    url: str = field(repr=False)
+    ca_file: Path | None = None
+    proxy: str = field(default="", repr=False)
+    deadline: float = 10.0
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            good = parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
+            if not good or "@" in parts.netloc or parts.fragment:
+                raise ValueError
+        except ValueError:
+            hint = "it is like https://monitor.example.org/path"
+            raise UsageError(f"{self.name}: this is no address", hint=hint) from None
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise UsageError(f"{self.name}: the address is not encrypted", hint="plain http is for loopback only; use https")
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """Time as the client sees it, so that tests need not wait."""
 

@@ -25,6 +25,7 @@ from hashscan.central.link import Link
 from hashscan.central.outbox import Outbox, UntoldOutbox
 from hashscan.cli.source import Source
 from hashscan.errors import HashscanError, IncompleteError, StateError, UsageError
+from hashscan.jobs.recalled import recalled
 from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf
 from hashscan.known.trust import TufTrust
@@ -177,8 +178,9 @@ def outbox_if_any(chosen: Settings, stack: ExitStack) -> Outbox | None:
 
 
 def cases(chosen: Settings) -> Sequence[Case]:
-    """All cases of this host, oldest first. Raises `QuarantineError` where the vault cannot be read."""
-    return glance.cases_at(chosen.vault_dir)
+    """All cases of this host, oldest first, without names of files. Raises `QuarantineError` where the vault cannot be read."""
+    root = chosen.vault_dir
+    return recalled(root, chosen.cache_dir, lambda case_ids: glance.some_at(root, case_ids))
 
 
 def history(chosen: Settings) -> History:

@@ -11,6 +11,12 @@ from hashscan.errors import ExitCode
 from hashscan.jobs.confirm import ServiceConfirmer
 from hashscan.jobs.selftest import selftest
 
+_ADVICE = {
+    "read and hash": "can this user write and read in the temporary folder? hashscan doctor",
+    "filter": "hashscan sync; if that does not help, tell the hotline that its list misses the self-test file",
+    "confirm": "hashscan doctor --online; candidates stay pending until the service answers",
+}
+
 
 @click.command(name="selftest")
 @click.pass_context
@@ -31,4 +37,6 @@ def command(ctx: click.Context) -> int:
             good = good and step.holds
     if confirmer.refusal is not None:
         raise confirmer.refusal
+    said = "the chain holds: a listed file would be found" if good else "the chain does NOT hold: a scan could miss in silence"
+    wiring.say(said, err=True)
     return ExitCode.OK if good else ExitCode.FILTER

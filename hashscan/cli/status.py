@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from hashscan.cli import basics
+from hashscan.errors import ExitCode, HashscanError
 from hashscan.jobs.status import Facts, status
-from hashscan.report import events, metrics
+from hashscan.model import Json
+from hashscan.report import events, metrics, nagios, open_findings
+from hashscan.settings import Settings
 
 
 @click.command(name="status")
@@ -20,18 +25,44 @@ from hashscan.report import events, metrics
     metavar="FILE",
     help="Also write a Prometheus text file, in one step.",
 )
+@click.option("--nagios", "as_nagios", is_flag=True, help="One line for Nagios and Icinga; exit 0, 1, 2, 3 as plugins have it.")
 @click.option("--json", "as_json", is_flag=True, help="One NDJSON event on stdout.")
 @click.pass_context
-def command(ctx: click.Context, metrics_file: Path | None, *, as_json: bool) -> int:
-    """Lists in force and their age, the last scan, pending candidates, outcomes not acknowledged, cases.
+def command(ctx: click.Context, metrics_file: Path | None, *, as_nagios: bool, as_json: bool) -> int:
+    """Open findings and their clock, lists in force, the last scan, pending candidates, outcomes not acknowledged, cases.
 
     Asks nobody. Exit 20: lists missing, too old or not to be trusted, or a clock that jumped back. Exit 11: pending candidates.
     """
-    with basics.conversation(basics.Talk(json=as_json, quiet=as_json, text_on_stdout=True, progress=False)) as (
-        reporter,
-        stack,
-    ):
+    if as_nagios:
+        return _nagios(ctx.obj, metrics_file)
+    with basics.conversation(basics.Talk(json=as_json, quiet=as_json, text_on_stdout=True, progress=False)) as (reporter, _):
         settings = basics.settings(ctx.obj)
+        now = time.time()
+        told, code = gathered(settings, now)
+        if metrics_file is not None:
+            metrics.write(metrics_file.absolute(), metrics.metrics(told, now=now, exit_code=int(code)))
+        reporter.tell(events.status(told))
+    return code
+
+
+def _nagios(config: Path | None, metrics_file: Path | None) -> int:
+    """What cannot be read is UNKNOWN, never an exit code that a monitor takes for something else."""
+    now = time.time()
+    try:
+        settings = basics.settings(config)
+        told, code = gathered(settings, now)
+        if metrics_file is not None:
+            metrics.write(metrics_file.absolute(), metrics.metrics(told, now=now, exit_code=int(code)))
+        said, state = nagios.line(told, now)
+    except HashscanError as error:
+        said, state = nagios.unknown(str(error))
+    basics.say(said)
+    return int(state)
+
+
+def gathered(settings: Settings, now: float) -> tuple[Mapping[str, Json], ExitCode]:
+    """How this host stands at ``now``, from its state alone. Raises what the tools raise."""
+    with ExitStack() as stack:
         shelf = basics.enrolled(settings).shelf if settings.service.url else None
         box = basics.outbox_if_any(settings, stack)
         facts = Facts(
@@ -39,10 +70,14 @@ def command(ctx: click.Context, metrics_file: Path | None, *, as_json: bool) -> 
             unsent=box.unsent_count() if box else 0,
             cases=tuple(basics.cases(settings)),
             state_dir=settings.state_dir,
+            left_open=open_findings.read(settings.state_dir),
+            within=settings.report.removal_within,
         )
-        now = time.time()
-        told, code = status(shelf, facts, now=now, max_age=settings.lists.max_age)
-        if metrics_file is not None:
-            metrics.write(metrics_file.absolute(), metrics.metrics(told, now=now, exit_code=int(code)))
-        reporter.tell(events.status(told))
-    return code
+    return status(shelf, facts, now=now, max_age=settings.lists.max_age)
+
+
+def write_metrics(settings: Settings, path: Path) -> None:
+    """The Prometheus text file as it is now, for the end of a run. Raises `UsageError`, `StateError`."""
+    now = time.time()
+    told, code = gathered(settings, now)
+    metrics.write(path, metrics.metrics(told, now=now, exit_code=int(code)))

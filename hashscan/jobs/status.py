@@ -14,22 +14,29 @@ from hashscan.known.shelf import Shelf
 from hashscan.model import WITHDRAWABLE, Case, CaseState, Json
 from hashscan.ports import Target
 from hashscan.report.events import rfc3339
+from hashscan.report.open_findings import Open
 from hashscan.report.tally import Tally
 from hashscan.strict_json import StrictJsonError, parse_object
 
 LAST_RUN = "last-run.json"
 MAX_LAST_RUN_BYTES = 65_536
+NOTHING_OPEN = Open()
 _LAST_DAY = 2.5e11  # seconds since 1970; a calendar can show no later one
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was found in the state: counts, cases and the folder of the last run's record."""
+    """What was found in the state: counts, cases and the folder of the last run's record.
+
+    ``left_open`` are confirmed files that runs left in place, ``within`` how many seconds there are to remove one.
+    """
 
     pending: int
     unsent: int
     cases: tuple[Case, ...]
     state_dir: Path
+    left_open: Open = NOTHING_OPEN
+    within: float = 86_400.0
 
 
 def record_run(state_dir: Path, tally: Tally, *, complete: bool, started: float) -> None:
@@ -59,6 +66,7 @@ def status(shelf: Shelf | None, facts: Facts, *, now: float, max_age: float) -> 
     """
     lists, lists_hold = _lists(shelf, now, max_age)
     told: dict[str, Json] = {
+        "open_findings": _clock(facts, now),
         **lists,
         **_withdrawn(shelf, facts.cases),
         "pending": facts.pending,
@@ -68,6 +76,19 @@ def status(shelf: Shelf | None, facts: Facts, *, now: float, max_age: float) -> 
     }
     code = ExitCode.FILTER if not lists_hold else ExitCode.PENDING if facts.pending else ExitCode.OK
     return told, code
+
+
+def _clock(facts: Facts, now: float) -> Json:
+    """The clock of the norm: confirmed files that are still in place, held ones too, and how long there is for the oldest."""
+    held = [case.opened for case in facts.cases if case.state is CaseState.HELD]
+    count = facts.left_open.count + len(held)
+    oldest = min([*held, *([facts.left_open.oldest] if facts.left_open.oldest is not None else [])], default=None)
+    within = facts.within / 3600
+    told: dict[str, Json] = {"count": count, "within_hours": round(within, 2)}
+    if oldest is None or not 0 <= oldest <= _LAST_DAY:
+        return told
+    age = max(now - oldest, 0.0) / 3600
+    return {**told, "oldest": rfc3339(oldest), "oldest_hours": round(age, 2), "hours_left": round(within - age, 2)}
 
 
 def _lists(shelf: Shelf | None, now: float, max_age: float) -> tuple[dict[str, Json], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,13 +38,9 @@ def cases(store: CaseStore) -> Iterator[Case]:
     yield from sorted((listed(store, case_id) for case_id in store.ids()), key=lambda case: (case.opened, case.id))
 
 
-def cases_at(root: Path) -> list[Case]:
-    """The same of the vault in this folder; none where there is none yet. Raises `QuarantineError`."""
-    try:
-        if not root.exists():
-            return []
-    except OSError as error:
-        raise QuarantineError(f"the vault {root} cannot be read: {error.strerror}") from error
+def some_at(root: Path, case_ids: Sequence[str]) -> list[Case]:
+    """These cases of the vault in this folder. Raises `QuarantineError` where the vault cannot be read."""
     from hashscan.quarantine.store import CaseStore  # noqa: PLC0415 - most hosts have no case, and status is asked every minute
 
-    return list(cases(CaseStore(root, time.time)))
+    store = CaseStore(root, time.time)
+    return [listed(store, case_id) for case_id in case_ids]

@@ -221,6 +221,11 @@ def status(state: Mapping[str, Json]) -> Event:
     return Event("status", {"status": dict(state)})
 
 
+def test() -> Event:
+    """Somebody tries out who hears of runs (`hashscan alerts test`)."""
+    return Event("test", {})
+
+
 def shown_path(path: PurePath) -> str:
     """A path of ours as it may be shown."""
     return escape(os.fsencode(path))

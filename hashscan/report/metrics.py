@@ -30,7 +30,7 @@ class Metric:
 
 def metrics(told: Mapping[str, Json], *, now: float, exit_code: int) -> list[Metric]:
     """The gauges of a status (`jobs.status.status`); what is not known has no sample. ``now`` in seconds since 1970."""
-    lists, run = rows(told, "lists"), table(told, "last_run")
+    lists, run, clock = rows(told, "lists"), table(told, "last_run"), table(told, "open_findings")
     return [
         Metric("status_time_seconds", "When this was written, in seconds since 1970.", _one(now)),
         Metric("status_exit_code", "Exit code of hashscan status.", _one(exit_code)),
@@ -40,6 +40,9 @@ def metrics(told: Mapping[str, Json], *, now: float, exit_code: int) -> list[Met
         Metric("list_version", "Version of a list in force.", tuple(_of_list(one, "version") for one in lists)),
         Metric("list_epoch", "Key epoch of a list in force.", tuple(_of_list(one, "epoch") for one in lists)),
         Metric("clock_ok", "0 where the clock stands before a time that it has seen.", _number(told, "clock_ok")),
+        Metric("open_findings", "Confirmed files that are still in place.", _number(clock, "count")),
+        Metric("open_findings_oldest_seconds", "For how long the oldest of them is known.", _hours(clock, "oldest_hours")),
+        Metric("open_findings_left_seconds", "How long there is to remove it.", _hours(clock, "hours_left")),
         Metric("pending", "Candidates without an answer.", _number(told, "pending")),
         Metric("unsent_outcomes", "Outcomes without a receipt of the service.", _number(told, "unsent_outcomes")),
         Metric("cases", "Cases of the quarantine by state.", tuple(_states(table(told, "cases")))),
@@ -58,6 +61,10 @@ def _one(value: float) -> tuple[Sample, ...]:
 def _number(data: Mapping[str, Json], key: str, *, factor: float = 1) -> tuple[Sample, ...]:
     value = data.get(key)
     return _one(float(value) * factor) if isinstance(value, (int, float)) else ()
+
+
+def _hours(data: Mapping[str, Json], key: str) -> tuple[Sample, ...]:
+    return _number(data, key, factor=3600)
 
 
 def _usable(told: Mapping[str, Json]) -> tuple[Sample, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TextIO, cast
 
 from hashscan.ports import Reporter
+from hashscan.report.journal import JournalReporter, Marked, is_journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,15 @@ def for_people(stream: TextIO, how: Readers, stack: ExitStack) -> list[Reporter]
     if not how.text and not how.progress:
         return []
     from hashscan.report.console import open_console  # noqa: PLC0415 - brings rich
+    from hashscan.report.text import TextReporter  # noqa: PLC0415 - brings rich
 
+    if is_journal(stream, os.environ):
+        marked = Marked(stream)
+        journal = TextReporter(open_console(cast("TextIO", marked), color=False), quiet=how.quiet, verbose=how.verbose)
+        return [JournalReporter(marked, journal)] if how.text else []
     console = open_console(stream)
     people: list[Reporter] = []
     if how.text:
-        from hashscan.report.text import TextReporter  # noqa: PLC0415 - brings rich
-
         people.append(TextReporter(console, quiet=how.quiet, verbose=how.verbose))
     if how.progress:
         from hashscan.report.progress import ProgressReporter  # noqa: PLC0415 - brings rich

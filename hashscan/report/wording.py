@@ -183,6 +183,10 @@ def rests(data: Data) -> Iterator[str]:
             yield f"rested for {duration(seconds)} ({cause})"
 
 
+def _test(_data: Data) -> list[Text]:
+    return _line("test", "bold", "this is a test of the alerts")
+
+
 _WORDS: Mapping[str, Callable[[Data], list[Text]]] = {
     "scan_start": _scan_start,
     "finding": _finding,
@@ -200,4 +204,5 @@ _WORDS: Mapping[str, Callable[[Data], list[Text]]] = {
     "recovered": _recovered,
     "status": _status,
     "warning": _warning,
+    "test": _test,
 }

@@ -17,6 +17,7 @@ from hashscan.errors import UsageError
 from hashscan.settings.secrets import MAX_SECRET_LINES_BYTES, read_secret
 from hashscan.settings.sections import (
     SECTIONS,
+    AlertSettings,
     CacheSettings,
     EvidenceSettings,
     ListsSettings,
@@ -71,6 +72,7 @@ class Settings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     origins: Mapping[str, str] = field(default_factory=dict)

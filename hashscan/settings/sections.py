@@ -151,6 +151,32 @@ class ReportSettings:
     """[report]: what is remembered of runs."""
 
     keep: int = _setting(100, as_count, "reports of so many runs are remembered, at most 128 MiB of them; 0 is none")
+    removal_within: float = _setting(86_400.0, as_duration, "a confirmed file is to be gone so long after it was found")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """[alerts]: who hears of runs beside the screen. What leaves is counts and ids unless ``detail`` is "full"."""
+
+    detail: str = _setting("minimal", one_of("minimal", "full"), "minimal: counts and ids; full: also paths and digests")
+    file: str = _setting("", as_text, "append events to this file, one a line; it may be rotated", is_path=True)
+    file_format: str = _setting("events", one_of("events", "ecs", "ocsf"), "the words of that file: ours, ECS or OCSF")
+    syslog: str = _setting("", as_text, "send events to this socket, /dev/log", is_path=True)
+    syslog_format: str = _setting("local", one_of("local", "rfc5424"), "local: as libc has it, or rfc5424")
+    metrics_file: str = _setting("", as_text, "write a Prometheus text file after each run", is_path=True)
+    ping_url_file: str = _setting(
+        "", as_text, "file with the address of a monitor, mode 0600", is_path=True, credential="ping-url"
+    )
+    webhook_url: str = _setting("", as_text, "post findings and ends of runs there, signed")
+    webhook_secret_file: str = _setting(
+        "", as_text, "file with the secret of the webhook, mode 0600", is_path=True, credential="webhook-secret"
+    )
+    on_finding: tuple[str, ...] = _setting((), as_names, "program and arguments, called for findings, 100 a run at most")
+    on_finish: tuple[str, ...] = _setting((), as_names, "program and arguments, called at the end of a run")
+    hook_timeout: float = _setting(30.0, as_duration, "the longest that one call of a program may take")
+    ca_file: str = _setting("", as_text, "certificate authority of monitor and webhook, where not a public one", is_path=True)
+    proxy: str = _setting("", as_text, "proxy for monitor and webhook, http://host:port")
+    deadline: float = _setting(10.0, as_duration, "the longest that one message to monitor or webhook may take")
 
 
 SECTIONS: Mapping[str, Any] = {
@@ -163,6 +189,7 @@ SECTIONS: Mapping[str, Any] = {
     "evidence": EvidenceSettings,
     "retention": RetentionSettings,
     "cache": CacheSettings,
+    "alerts": AlertSettings,
     "report": ReportSettings,
     "paths": PathSettings,
 }

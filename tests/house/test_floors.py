@@ -37,7 +37,13 @@ SEES = {"service": {"known", "central", "report"}, "__main__": {"cli"}}
 CONNECTED = {("cli", "service")}
 """The one passage on a floor: ``hashscan service`` is a command. It may be inside a function: the extra may be missing."""
 
-LATE = {"hashscan.central.client", "hashscan.known.trust", "hashscan.quarantine.glance", "hashscan.report.sinks"}
+LATE = {
+    "hashscan.central.client",
+    "hashscan.central.outward",
+    "hashscan.known.trust",
+    "hashscan.quarantine.glance",
+    "hashscan.report.sinks",
+}
 """Modules that load one of their own room late, as it is slow to import or brings a library that is; no cycle is dodged."""
 
 

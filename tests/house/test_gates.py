@@ -37,7 +37,7 @@ GATES: dict[str, set[str]] = {
     "concurrent": {"flow"},
     "selectors": {"flow", "service.embedded"},
     "queue": {"flow"},
-    "subprocess": {"service.embedded"},
+    "subprocess": {"service.embedded", "report.hooks"},
     "pathspec": {"files"},
     "pickle": {"flow"},  # unpickling runs code: only ever between processes of one run
     "marshal": {"flow"},
@@ -138,6 +138,7 @@ def test_dangerous_conveniences_stay_out() -> None:
         ("hashscan.files.engine", "from os import fork"),
         ("hashscan.files.engine", "import os as o"),
         ("hashscan.cli.main", "import subprocess"),
+        ("hashscan.report.webhook", "import subprocess"),
         ("hashscan.jobs.scan", "import os\nos.execv('a', [])"),
         ("hashscan.known.shelf", "import fastapi"),
     ],
@@ -170,6 +171,7 @@ def test_control_the_right_gate_is_open() -> None:
         module("hashscan.report.text", "import rich"),
         module("hashscan.flow", "import os, threading\nos.fork()"),
         module("hashscan.service.embedded", "import subprocess"),
+        module("hashscan.report.hooks", "import subprocess"),
         module("hashscan.known.bloom", "import mmap, shutil\nself.walk()"),
     ]
     assert gate_problems(open_gates) == []

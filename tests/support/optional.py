@@ -85,6 +85,7 @@ COMPONENTS = {
     "temporary-folder-on-disk": Component(_temporary_folder_on_disk, "set TMPDIR to a folder on ext4, xfs or btrfs"),
     "clamscan": Component(_program("clamscan"), "install clamav"),
     "hashdeep": Component(_program("hashdeep"), "install hashdeep"),
+    "promtool": Component(_program("promtool"), "install prometheus"),
     "shellcheck": Component(_program("shellcheck"), "install shellcheck"),
 }
 

@@ -10,7 +10,7 @@ from tests.support import nouns
 
 TYPES = frozenset(
     "scan_start finding pending action skipped error progress summary exit_error sync check case".split()  # noqa: SIM905
-) | {"recovered", "warning", "status", "withdrawn", "sync_wait"}
+) | {"recovered", "warning", "status", "withdrawn", "sync_wait", "test"}
 
 
 def tally(at: bytes = b"/srv/www") -> Tally:
@@ -47,6 +47,7 @@ def every_event(name: bytes = b"www/a.jpg") -> list[Event]:
         events.sync(nouns.LIST, "new"),
         events.check(full, [nouns.LIST]),
         events.check(full, []),
+        events.test(),
         events.case(nouns.case(name)),
         events.warning(Warned(text, Place(b"/srv", name))),
         events.warning(Warned(text)),

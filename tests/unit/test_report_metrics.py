@@ -16,6 +16,7 @@ from hashscan.report import metrics
 
 STATUS: Mapping[str, Json] = {
     "lists": [{"id": "police-nl", "version": 7, "epoch": 1, "bytes": 5, "created": "x"}, {"id": "b", "version": 2, "epoch": 3}],
+    "open_findings": {"count": 2, "oldest_hours": 1.5, "hours_left": 22.5, "within_hours": 24.0},
     "lists_age_hours": 1.5,
     "lists_stale": False,
     "clock_ok": True,
@@ -35,7 +36,7 @@ def test_every_line_is_in_the_format() -> None:
     lines = text().splitlines()
     samples = [line for line in lines if not line.startswith("#")]
     assert all(LINE.fullmatch(line) for line in samples), samples
-    assert len({line for line in lines if line.startswith("# TYPE")}) == 16
+    assert len({line for line in lines if line.startswith("# TYPE")}) == 19
     for line in samples:
         name = re.split(r"[{ ]", line)[0]
         assert f"# TYPE {name} gauge" in lines
@@ -53,6 +54,9 @@ def test_what_it_says() -> None:
         'hashscan_list_version{list="police-nl"} 7',
         'hashscan_list_epoch{list="b"} 3',
         "hashscan_clock_ok 1",
+        "hashscan_open_findings 2",
+        "hashscan_open_findings_oldest_seconds 5400",
+        "hashscan_open_findings_left_seconds 81000",
         "hashscan_pending 3",
         "hashscan_unsent_outcomes 0",
         'hashscan_cases{state="held"} 1',

@@ -1,0 +1,60 @@
+"""hashscan alerts test|send."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from hashscan.cli import alerting, basics
+from hashscan.errors import ExitCode, HashscanError, IncompleteError
+from hashscan.report import events
+
+
+@click.group(name="alerts")
+def command() -> None:
+    """Who hears of runs: the sinks of [alerts]. What leaves is counts and ids, unless alerts.detail says otherwise."""
+
+
+@command.command()
+@click.pass_obj
+def test(config: Path | None) -> int:
+    """Tell every sink that is configured of a test, and say what became of it. Exit 3: one could not tell it."""
+    settings = basics.settings(config)
+    failed = 0
+    with ExitStack() as stack:
+        sinks = alerting.sinks_of(settings, secrets.token_hex(8), stack, pings=True)
+        for sink in sinks:
+            try:
+                sink.reporter.tell(events.test())
+            except HashscanError as error:
+                failed += 1
+                basics.say(f"FAILED  {sink.name}: {error}")
+            else:
+                basics.say(f"ok      {sink.name}")
+    if not sinks:
+        basics.say("nothing is configured in [alerts] that would tell anybody", err=True)
+    return ExitCode.INCOMPLETE if failed else ExitCode.OK
+
+
+@command.command()
+@click.pass_obj
+def send(config: Path | None) -> int:
+    """Deliver the webhooks that wait on disk, now. Exit 3: some still wait, or were given up."""
+    settings = basics.settings(config)
+    with ExitStack() as stack:
+        _, courier = alerting.courier(settings, stack)
+        sent = 0
+        while True:
+            done = courier.deliver(now_or_never=True)
+            sent += done.sent
+            if done.expired:
+                basics.say(f"{done.expired} messages were too old and were given up", err=True)
+            if done.why or not done.waiting or not done.sent:
+                break
+    basics.say(f"{sent} sent, {done.waiting} wait")
+    if done.why:
+        raise IncompleteError(f"{done.why}", hint="what waits stays on disk and is tried again by the next run")
+    return ExitCode.INCOMPLETE if done.waiting or done.expired else ExitCode.OK

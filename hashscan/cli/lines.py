@@ -1,0 +1,47 @@
+"""Lines of checks for people: a mark, a name, what was seen, and what to do; wrapped by words where the terminal is narrow.
+
+click leaves colours out of pipes by itself; NO_COLOR and dumb terminals are looked at here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import click
+
+from hashscan.cli import basics
+from hashscan.report.escape import printable
+
+OK, WARN, FAILED = "ok", "warn", "FAILED"
+_COLORS = {OK: "green", WARN: "yellow", FAILED: "bold red"}
+_MARK, _NAME = 6, 14  # columns
+_NARROWEST, _WIDEST = 40, 120
+
+
+def check_line(mark: str, name: str, seen: str, advice: str = "") -> None:
+    """Print one check. Raises `IncompleteError` where the screen is gone."""
+    indent = _MARK + 1 + _NAME + 1
+    width = max(min(shutil.get_terminal_size().columns, _WIDEST), _NARROWEST) - indent
+    first, *rest = wrapped(printable(seen), width)
+    basics.say(f"{_colored(mark)} {name:<{_NAME}} {first}")
+    for line in [*rest, *(wrapped(f"-> {printable(advice)}", width) if advice else [])]:
+        basics.say(f"{'':<{indent}}{line}")
+
+
+def _colored(mark: str) -> str:
+    padded = f"{mark:<{_MARK}}"
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return padded
+    color = _COLORS.get(mark, "")
+    return click.style(padded, fg=color.removeprefix("bold "), bold=color.startswith("bold")) if color else padded
+
+
+def wrapped(said: str, width: int) -> list[str]:
+    """By words; one that is longer than a line stays whole, so that it can be copied."""
+    lines = [""]
+    for word in said.split(" "):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines

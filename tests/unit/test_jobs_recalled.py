@@ -1,0 +1,143 @@
+"""Cases that are remembered between two looks: never wrong, never fatal, and no names in the memo."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from hashscan.errors import QuarantineError
+from hashscan.jobs.recalled import MEMO, recalled
+from hashscan.model import Case, CaseState, Place
+from hashscan.quarantine import glance
+from hashscan.quarantine.cabinet import Cabinet
+from hashscan.quarantine.vault import Vault
+from tests.support.storytelling import NOW, Story
+
+
+class Reading:
+    """Reads real records, and remembers which."""
+
+    def __init__(self, vault: Path) -> None:
+        self.vault = vault
+        self.asked: list[str] = []
+
+    def __call__(self, case_ids: Sequence[str]) -> list[Case]:
+        self.asked += case_ids
+        return glance.some_at(self.vault, case_ids)
+
+    def look(self, cache: Path) -> tuple[list[Case], list[str]]:
+        self.asked = []
+        return recalled(self.vault, cache, self), sorted(self.asked)
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Story:
+    one = Story(tmp_path)
+    for name in ("a", "b", "c"):
+        one.take(name)
+    (tmp_path / "cache").mkdir()
+    return one
+
+
+def nameless(cases: Sequence[Case]) -> list[tuple[str, CaseState, str, str, float]]:
+    return [(case.id, case.state, case.entry, case.list_id, case.opened) for case in cases]
+
+
+def vault(story: Story) -> Vault:
+    return story.vault()
+
+
+def test_what_has_not_changed_is_not_read_again(story: Story) -> None:
+    reading, cache = Reading(story.top / "vault"), story.top / "cache"
+    first, asked = reading.look(cache)
+    assert len(asked) == 3
+    second, asked = reading.look(cache)
+    assert asked == []
+    assert first == second
+    assert sorted(nameless(first)) == sorted(nameless(list(vault(story).cases())))
+    assert all(case.place == Place(b"", b"") for case in first)
+    assert (cache / MEMO).stat().st_mode & 0o777 == 0o600
+    assert str(story.tree) not in (cache / MEMO).read_text()
+
+
+def test_what_has_changed_is_read_again(story: Story) -> None:
+    reading, cache = Reading(story.top / "vault"), story.top / "cache"
+    reading.look(cache)
+    (changed,) = [case_id for case_id, name in story.names.items() if name == "<b>"]
+    Cabinet(story.top / "vault", lambda: NOW).restore(changed)
+    story.take("d")
+    cases, asked = reading.look(cache)
+    assert changed in asked
+    assert len(asked) == 2
+    assert {case.id: case.state for case in cases}[changed] is CaseState.RESTORED
+    assert reading.look(cache)[1] == []
+
+
+def test_a_record_with_the_old_times_and_another_inode_is_read(story: Story) -> None:
+    reading, cache = Reading(story.top / "vault"), story.top / "cache"
+    reading.look(cache)
+    (path, *_) = sorted((story.top / "vault/cases").glob("*/record.json"))
+    status = path.stat()
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.rename(copy, path)
+    assert reading.look(cache)[1] == [path.parent.name]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[]", b'{"format": 2, "cases": {}}', b'{"format": 1, "cases": 7}', b'{"format": 1, "cases": {"%s": 7}}'],
+)
+def test_a_damaged_memo_is_a_memo_of_nothing(story: Story, damage: bytes) -> None:
+    reading, cache = Reading(story.top / "vault"), story.top / "cache"
+    whole, _ = reading.look(cache)
+    (cache / MEMO).write_bytes(damage.replace(b"%s", whole[0].id.encode()))
+    again, asked = reading.look(cache)
+    assert again == whole
+    assert len(asked) == 3
+
+
+def test_a_memo_with_odd_rows_is_believed_in_nothing(story: Story) -> None:
+    reading, cache = Reading(story.top / "vault"), story.top / "cache"
+    whole, _ = reading.look(cache)
+    memo = json.loads((cache / MEMO).read_text())
+    first, second, third = sorted(memo["cases"])
+    memo["cases"][first][1] = "dancing"
+    memo["cases"][second] = memo["cases"][second][:3]
+    memo["cases"][third][6] = "yesterday"
+    (cache / MEMO).write_text(json.dumps(memo))
+    again, asked = reading.look(cache)
+    assert (again, asked) == (whole, sorted([first, second, third]))
+
+
+def test_a_damaged_record_is_looked_at_each_time(story: Story) -> None:
+    reading, cache = Reading(story.top / "vault"), story.top / "cache"
+    (path, *_) = sorted((story.top / "vault/cases").glob("*/record.json"))
+    path.write_bytes(b"{")
+    for _ in range(2):
+        cases, asked = reading.look(cache)
+        assert path.parent.name in asked
+        assert sum(case.state is CaseState.DAMAGED for case in cases) == 1
+    path.unlink()
+    assert path.parent.name in reading.look(cache)[1]
+
+
+def test_without_a_cache_folder_everything_is_read_and_none_is_made(story: Story) -> None:
+    reading = Reading(story.top / "vault")
+    for _ in range(2):
+        assert len(reading.look(story.top / "missing")[1]) == 3
+    assert not (story.top / "missing").exists()
+
+
+def test_no_vault_has_no_case_and_one_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    assert recalled(tmp_path / "none", tmp_path, lambda _: []) == []
+    loop = tmp_path / "loop"
+    loop.mkdir()
+    (loop / "cases").symlink_to(loop / "cases")
+    with pytest.raises(QuarantineError, match="cannot be read"):
+        recalled(loop, tmp_path, lambda _: [])
