@@ -80,8 +80,9 @@ def cli(ctx: click.Context, config: Path | None, profile: str) -> None:
     A fresh installation reports and moves nothing.
 
     \b
-    Exit codes: 0 nothing found, 2 usage, 3 incomplete, 4 stopped, 10 findings, 11 pending, 12 action failed or held,
-    20 lists missing, too old or not to be trusted, 21 another run holds the lock, 22 the service refused us.
+    Exit codes: 0 nothing found, 2 usage, 3 incomplete, 4 stopped, 10 findings,
+    11 pending, 12 action failed or held, 20 lists missing, too old or not to be
+    trusted, 21 another run holds the lock, 22 the service refused us.
     """
     ctx.obj = Source(config, profile)
 

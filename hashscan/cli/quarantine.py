@@ -29,7 +29,7 @@ quarantine_acts.add_to(command)
 
 @command.command(name="list")
 @click.option("--names", is_flag=True, help="Show the names of the files; the log says who looked.")
-@click.option("--state", type=click.Choice([one.value for one in CaseState]), help="Only cases in this state.")
+@click.option("--state", type=click.Choice([one.value for one in CaseState]), metavar="STATE", help="Only cases in this state.")
 @click.option("--json", "as_json", is_flag=True, help="NDJSON events on stdout.")
 @click.pass_obj
 def list_cases(config: Source, *, names: bool, state: str | None, as_json: bool) -> int:

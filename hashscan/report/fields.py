@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from hashscan.model import Json
 from hashscan.report.escape import printable
 
+LOCAL = "local:"  # begins the id of a plain list on this host
+_SHORT_ENTRY = len("sha256:") + 16
+
 
 def text(data: Mapping[str, Json], key: str) -> str:
     """The value as printable text; empty where it is missing or null."""
@@ -33,8 +36,15 @@ def rows(data: Mapping[str, Json], key: str) -> list[Mapping[str, Json]]:
 
 
 def list_name(ref: Mapping[str, Json]) -> str:
-    """ "police-nl v7"."""
-    return f"{text(ref, 'id')} v{text(ref, 'version')}"
+    """ "police-nl v7"; "plain list known.sha1" for one that no authority has numbered."""
+    name = text(ref, "id")
+    return f"plain list {name.removeprefix(LOCAL)}" if name.startswith(LOCAL) else f"{name} v{text(ref, 'version')}"
+
+
+def entry_name(data: Mapping[str, Json], ref: Mapping[str, Json]) -> str:
+    """The id of an entry; of a plain list, where it is a digest, the first digits."""
+    entry = text(data, "entry")
+    return f"{entry[:_SHORT_ENTRY]}..." if text(ref, "id").startswith(LOCAL) and len(entry) > _SHORT_ENTRY else entry
 
 
 def list_names(data: Mapping[str, Json]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from hashscan.model import Event, Json
+from hashscan.report.fields import LOCAL
 
 Detail: TypeAlias = Callable[[Event], Event | None]
 """What a sink is told of an event; None: nothing."""
@@ -29,7 +30,6 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "exit_error": ("error", "exit_code"),
     "test": (),
 }
-LOCAL = "local:"  # begins the id of a plain list; its entries are digests
 
 
 def minimal(event: Event) -> Event | None:

@@ -152,7 +152,7 @@ def _plain(*keys: str) -> Callable[[Data], str]:
 
 _FINDING: tuple[Column, ...] = (
     ("Entry", _code("entry"), ""),
-    ("List", lambda row: escape(list_name(table(row, "list")) if text(row, "source") != "local" else "list on this host"), ""),
+    ("List", lambda row: escape(list_name(table(row, "list"))), ""),
     ("Agreement", _plain("grade", "standing", "category"), ""),
     ("Done", lambda row: _chip(text(row, "action"), _ACTIONS.get(text(row, "action"), "warn")), ""),
     ("Case", _code("case_id"), ""),

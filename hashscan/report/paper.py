@@ -13,7 +13,7 @@ from rich.text import Text
 from hashscan.model import Json
 from hashscan.report import wording
 from hashscan.report.console import guarded, open_console
-from hashscan.report.fields import duration, list_name, list_names, number, rows, table, text
+from hashscan.report.fields import duration, entry_name, list_name, list_names, number, rows, table, text
 from hashscan.report.table import summary_table
 
 MOST_ROWS = 40  # of a list; CSV, JSON and HTML have what is kept
@@ -64,7 +64,7 @@ def _head(document: Mapping[str, Json]) -> Iterator[Text]:
         ("began", text(document, "started")),
         ("ended", f"{text(document, 'ended') or 'unknown'}{took}"),
         ("folders", roots or "none"),
-        ("lists", list_names(document)),
+        ("lists", "a plain list" if text(document, "mode") == "audit" else list_names(document)),
         ("mode", text(document, "mode") or "unknown"),
     )
     for name, value in pairs:
@@ -97,8 +97,8 @@ def _finding(row: Mapping[str, Json]) -> list[Text]:
     where = text(row, "path") or (f"case {case}" if case else "(name withheld)")
     first = Text.assemble((f"{action:<{_WIDTH}}", wording.ACTION_STYLE.get(action, "")), where)
     also = f"case {case}; " if text(row, "path") and case else ""
-    listed = list_name(table(row, "list")) if text(row, "source") != "local" else "the list on this host"
-    return [first, Text(f"{' ' * _WIDTH}{also}entry {text(row, 'entry')} of {listed}: {said}", style="dim")]
+    listed = table(row, "list")
+    return [first, Text(f"{' ' * _WIDTH}{also}entry {entry_name(row, listed)} of {list_name(listed)}: {said}", style="dim")]
 
 
 def _missed(row: Mapping[str, Json]) -> list[Text]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
 from hashscan.model import Event, Json
 from hashscan.report import wording
@@ -15,6 +17,7 @@ from hashscan.report.tally import INCOMPLETE_REASONS
 
 PROBLEM_LINES = 50  # a tree full of unreadable files must not bury the findings; --verbose names them all
 
+INDENT = " " * wording.LABEL_WIDTH
 _RESULTS = frozenset({"check", "case", "status"})
 _LOUD = _RESULTS | {"finding", "pending", "action", "exit_error", "recovered", "warning", "withdrawn"}
 _NORMAL = _LOUD | {"scan_start", "error", "skipped", "sync", "sync_wait"}
@@ -61,8 +64,14 @@ class TextReporter:
         lines = wording.case_with_name(event.data) if named else wording.lines(event.type, event.data)
         with guarded(self._console):
             for line in lines:
-                # soft_wrap: the terminal wraps, so that a long path can be copied and, from a cron mail, searched for.
-                self._console.print(line, soft_wrap=True)
+                self._print(line)
+
+    def _print(self, line: Text) -> None:
+        """A name stays one line, to be copied and searched for; on a terminal what explains it is wrapped by words below it."""
+        if self._console.is_terminal and line.style == "dim" and line.plain.startswith(INDENT):
+            self._console.print(Padding(Text(line.plain[len(INDENT) :], style="dim"), (0, 0, 0, len(INDENT))))
+        else:
+            self._console.print(line, soft_wrap=True)
 
     def _summary(self, data: Mapping[str, Json]) -> None:
         if self._quiet and number(data, "exit_code") == 0 and data.get("complete") is True:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from rich.text import Text
 
 from hashscan.model import Action, Json
-from hashscan.report.fields import duration, list_name, list_names, number, rows, size, table, text
+from hashscan.report.fields import duration, entry_name, list_name, list_names, number, rows, size, table, text
 from hashscan.report.meaning import meaning
 
 Data = Mapping[str, Json]
-_LABEL_WIDTH = 12  # columns: the longest label is "quarantined"
+LABEL_WIDTH = 12  # columns: the longest label is "quarantined"
 ACTION_STYLE: Mapping[str, str] = {
     Action.FAILED: "bold red",
     Action.HELD: "bold yellow",
@@ -27,19 +27,22 @@ def lines(kind: str, data: Data) -> list[Text]:
 
 
 def _line(label: str, style: str, body: str, detail: str = "") -> list[Text]:
-    first = Text.assemble((f"{label:<{_LABEL_WIDTH}}", style), body)
-    return [first, Text(" " * _LABEL_WIDTH + detail, style="dim")] if detail else [first]
+    first = Text.assemble((f"{label:<{LABEL_WIDTH}}", style), body)
+    return [first, Text(" " * LABEL_WIDTH + detail, style="dim")] if detail else [first]
 
 
 def _scan_start(data: Data) -> list[Text]:
     roots = ", ".join(text(root, "path") for root in rows(data, "roots"))
-    return _line("scan", "bold", roots, f"{list_names(data)}; mode: {text(data, 'mode')}")
+    mode = text(data, "mode")
+    against = "a plain list, nothing is moved" if mode == "audit" else list_names(data)
+    return _line("scan", "bold", roots, f"{against}; mode: {mode}")
 
 
 def _finding(data: Data) -> list[Text]:
     said = ", ".join(text(data, key) for key in ("grade", "standing", "category") if text(data, key))
     reason = text(data, "reason")
-    detail = f"entry {text(data, 'entry')} of {list_name(table(data, 'list'))}: {said}; act: {text(data, 'act')}"
+    listed = table(data, "list")
+    detail = f"entry {entry_name(data, listed)} of {list_name(listed)}: {said}; act: {text(data, 'act')}"
     return _line("FINDING", "bold red", text(data, "path"), f"{detail} ({reason})" if reason else detail)
 
 
@@ -119,7 +122,7 @@ def _case(data: Data) -> list[Text]:
 
 def case_with_name(data: Data) -> list[Text]:
     """A case with the name that the file had, for those who asked for it."""
-    return [*_case(data), Text(" " * _LABEL_WIDTH + text(data, "path"))]
+    return [*_case(data), Text(" " * LABEL_WIDTH + text(data, "path"))]
 
 
 def _recovered(data: Data) -> list[Text]:

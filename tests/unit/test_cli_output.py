@@ -1,0 +1,87 @@
+"""What people see: help that fits 80 columns, details that are wrapped by words, a picture that shows what the program says."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+
+from hashscan.model import Event, ListRef, Source
+from hashscan.report import events
+from hashscan.report.console import open_console
+from hashscan.report.text import TextReporter
+from tests.house.source import REPOSITORY
+from tests.house.test_docs import commands
+from tests.support import nouns
+from tests.support.world import clean_environment
+
+
+def help_problems(name: str, command: click.Command) -> list[str]:
+    context = click.Context(command, info_name=name, terminal_width=80)
+    return [f"{name}: {line}" for line in command.get_help(context).splitlines() if len(line) > 80]
+
+
+def test_help_fits_80_columns() -> None:
+    problems = [problem for name, command in commands().items() for problem in help_problems(name, command)]
+    assert not problems, "\n".join(["", *problems])
+
+
+def test_control_a_line_that_is_too_long_is_noticed() -> None:
+    assert len(help_problems("x", click.Command("x", help="\b\n" + "word " * 30))) == 1
+
+
+def shown(event: Event, *, terminal: bool, width: int = 80) -> list[str]:
+    out = io.StringIO()
+    console = open_console(out, color=True if terminal else None)
+    console.width = width
+    console.no_color = True
+    TextReporter(console).tell(event)
+    return out.getvalue().splitlines()
+
+
+LONG = b"www/a folder with a long name/another folder with a long name/and a third one/a.jpg"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_on_a_terminal_what_explains_a_name_is_wrapped_by_words(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    event = events.finding(nouns.finding(LONG, category="a category of many words that goes on and on " * 3))
+    path, *details = [_plain(line) for line in shown(event, terminal=True, width=width)]
+    assert path.endswith("/a.jpg"), "the name itself stays whole, to be copied"
+    assert len(details) > 1
+    assert all(len(line) <= width and line.startswith(" " * 12) for line in details)
+    assert " ".join(line.strip() for line in details) == shown(event, terminal=False)[1].strip().replace("  ", " ")
+
+
+def _plain(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip()
+
+
+def test_in_a_pipe_every_event_keeps_its_lines() -> None:
+    assert len(shown(events.finding(nouns.finding(LONG)), terminal=False)) == 2
+
+
+def test_a_plain_list_has_no_version_and_its_entries_are_short() -> None:
+    digest = "sha256:" + "ab" * 32
+    local = dataclasses.replace(nouns.finding(), source=Source.LOCAL, entry=digest, list=ListRef("local:known.txt", 0, 0))
+    said = shown(events.finding(local), terminal=False)[1]
+    assert "entry sha256:abababababababab... of plain list known.txt: match" in said
+    start = events.scan_start([b"/srv"], "audit", [], {})
+    assert "a plain list, nothing is moved; mode: audit" in shown(start, terminal=False)[1]
+
+
+def test_the_picture_shows_what_the_program_says() -> None:
+    line = [sys.executable, str(REPOSITORY / "scripts" / "picture"), "--check"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=clean_environment(), timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "the picture is up to date"), done.stderr
+
+
+def test_the_picture_is_small_and_asks_for_nothing() -> None:
+    text = (REPOSITORY / "docs" / "pictures" / "scan.svg").read_text(encoding="utf-8")
+    assert len(text.encode()) < 60_000
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
