@@ -25,7 +25,6 @@ from hashscan.central.link import Link
 from hashscan.central.outbox import Outbox, UntoldOutbox
 from hashscan.cli.source import Source
 from hashscan.errors import HashscanError, IncompleteError, StateError, UsageError
-from hashscan.jobs.recalled import recalled
 from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf
 from hashscan.known.trust import TufTrust
@@ -33,6 +32,7 @@ from hashscan.model import Case
 from hashscan.ports import Lists, Reporter
 from hashscan.quarantine import glance
 from hashscan.quarantine.lock import RunLock
+from hashscan.quarantine.recalled import recalled
 from hashscan.report import events
 from hashscan.report.fan import Except, Reporters
 from hashscan.report.history import FOLDER, History

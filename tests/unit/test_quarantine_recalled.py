@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from hashscan.errors import QuarantineError
-from hashscan.jobs.recalled import MEMO, recalled
 from hashscan.model import Case, CaseState, Place
 from hashscan.quarantine import glance
 from hashscan.quarantine.cabinet import Cabinet
+from hashscan.quarantine.recalled import MEMO, recalled
 from hashscan.quarantine.vault import Vault
 from tests.support.storytelling import NOW, Story
 
