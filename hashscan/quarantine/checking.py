@@ -126,4 +126,4 @@ def _names(store: CaseStore, folder: str) -> list[str]:
 def _read(store: CaseStore, folder: str, name: str, most: int) -> bytes:
     fd = os.open(store.root / folder / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb") as stream:
-        return stream.read(most + 1)
+        return stream.read(most)  # of a longer one the digest is another

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from scripts.mutatelib.changes import Change
 
+_HEAD = "| module | changes | killed | survived | killed, % |"
+
 
 class End(enum.StrEnum):
     """What became of a change."""
@@ -54,7 +56,7 @@ def line_of(result: Result) -> str:
 
 def table(every: Sequence[Change], results: dict[str, Result]) -> str:
     """A row for each module, in Markdown. Pure."""
-    rows = ["| module | changes | killed | survived | killed, % |", "|---|---|---|---|---|"]
+    rows = [_HEAD, "|---|---|---|---|---|"]
     names = dict.fromkeys(change.module for change in every)
     for name in [*names, ""]:
         of_it = [change for change in every if name in ("", change.module)]
@@ -63,6 +65,15 @@ def table(every: Sequence[Change], results: dict[str, Result]) -> str:
         label = f"`{name.removeprefix('hashscan/')}`" if name else "all"
         rows.append(f"| {label} | {len(of_it)} | {killed} | {survived}{f' ({missing} not run)' if missing else ''} | {share} |")
     return "\n".join(rows)
+
+
+def put_into(document: str, table: str) -> str:
+    """The document with the table in the place of the one that it has. Raises ValueError where it has none."""
+    begin = document.find(_HEAD)
+    if begin < 0:
+        raise ValueError(f"the document has no table that begins with {_HEAD}")
+    end = document.find("\n\n", begin)
+    return document[:begin] + table + document[end if end >= 0 else len(document) :]
 
 
 def counted(every: Iterable[Change], results: dict[str, Result]) -> tuple[int, int, int]:

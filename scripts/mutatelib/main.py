@@ -4,6 +4,7 @@ scripts/mutate                         every change, into mutation.jsonl; run ag
 scripts/mutate --only holding          one module (repeatable)
 scripts/mutate --again --seconds 60    those that survived once more, with the tests written since
 scripts/mutate --table                 only the table and the survivors, from results that are there
+scripts/mutate --table --write docs/quarantine.md      the table there
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hashscan.atomic import write_bytes
 from scripts.mutatelib import ledger
 from scripts.mutatelib.changes import changes
 from scripts.mutatelib.ground import copy_of_the_tree
@@ -33,7 +35,11 @@ def main(arguments: Sequence[str]) -> int:
         code = _serve(options)
         if code:
             return code
-    return _show(options, told.at_least)
+    try:
+        return _show(options, told.at_least, told.write)
+    except (ValueError, OSError) as error:
+        print(f"mutate: {error}", file=sys.stderr)
+        return 2
 
 
 def _options(told: argparse.Namespace) -> Options:
@@ -69,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--again", action="store_true", help="run those once more that survived")
     add("--at-least", type=float, default=0.0, metavar="PERCENT", help="fail where fewer are killed")
     add("--table", action="store_true", help="run nothing")
+    add("--write", metavar="DOC", help="put the table in the place of the one in this document")
     return parser
 
 
@@ -83,11 +90,14 @@ def _serve(options: Options) -> int:
         return subprocess.run(argv, cwd=tree, env=env, pass_fds=[results.fileno()], check=False).returncode
 
 
-def _show(options: Options, at_least: float) -> int:
+def _show(options: Options, at_least: float, document: str | None) -> int:
     results = ledger.read(Path(options.results))
     every = [change for module in options.modules for change in options.of(changes(module, (REPOSITORY / module).read_text()))]
-    print(ledger.table(every, results))
-    print()
+    table = ledger.table(every, results)
+    if document:
+        path = Path(document)
+        write_bytes(path, ledger.put_into(path.read_text(), table).encode(), mode=0o644)
+    print(f"\n{table}\n")
     for line in ledger.survivors(every, results):
         print(line)
     controls, wrong = ledger.control(results)

@@ -97,6 +97,13 @@ def test_what_is_not_run_and_what_was_cut_off_is_not_killed(tmp_path: Path) -> N
     assert len(list(ledger.survivors(every, results))) == len(every) - 3
 
 
+def test_the_table_goes_where_the_old_one_was() -> None:
+    table = ledger.table([], {})
+    assert ledger.put_into(f"before\n\n{table}\n| old | 1 |\n\nafter\n", table) == f"before\n\n{table}\n\nafter\n"
+    with pytest.raises(ValueError, match="no table that begins with"):
+        ledger.put_into("nothing", table)
+
+
 def test_a_control_that_is_killed_is_told() -> None:
     rows = {key: _result(key, end, control=True) for key, end in (("a", End.SURVIVED), ("b", End.KILLED))}
     every, wrong = ledger.control({**rows, "c": _result("c", End.KILLED)})
