@@ -98,8 +98,8 @@ def _remove_old_files(store: Store, provider: Provider) -> None:
         return
     with store.reading() as session:
         keep = in_force.kept(in_force.published(session, provider.id))
-    for pattern in _KINDS:
-        for path in folder.glob(pattern):
-            if path.name not in keep:
-                path.unlink()
-    fsync_directory(folder)
+    gone = [path for pattern in _KINDS for path in folder.glob(pattern) if path.name not in keep]
+    for path in gone:
+        path.unlink()
+    if gone:
+        fsync_directory(folder)
