@@ -237,14 +237,27 @@ class LogHead:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many candidates wait for an answer, and since when the oldest of them, in seconds since 1970; None for none."""
+
+    pending: int
+    since: float | None
+
+
 class Service(Protocol):
     """The central service. All methods raise `ServiceUnavailable` (try again later) or `RefusedError` (a person must act)."""
 
     def confirm(self, question: Question) -> bytes:
         """The signed envelope with the verdict, unchecked."""
 
-    def report_outcomes(self, outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
-        """The signed envelope with the receipts, unchecked. ``head`` is that of the vault's log, which the receipts repeat."""
+    def report_outcomes(
+        self, outcomes: Sequence[Outcome], head: LogHead | None = None, backlog: Backlog | None = None
+    ) -> bytes:
+        """The signed envelope with the receipts, unchecked. ``head`` is that of the vault's log, which the receipts repeat.
+
+        With a ``backlog`` there may be no outcomes at all.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +286,7 @@ class Reporter(Protocol):
 
 __all__ = [
     "ActionResult",
+    "Backlog",
     "Confirmer",
     "Delta",
     "Engine",

@@ -135,6 +135,13 @@ class Fields:
             self._refuse(key, f"a number from {low:g} to {high:g}")
         return float(value)
 
+    def flag(self, key: str) -> bool:
+        """true or false."""
+        value = self._value(key)
+        if not isinstance(value, bool):
+            self._refuse(key, "true or false")
+        return value
+
     def objects(self, key: str, *, at_most: int) -> list[Fields]:
         """A list of at most that many objects."""
         value = self._value(key)

@@ -13,8 +13,8 @@ from hashscan.central.certificates import tls_context
 from hashscan.central.link import Clock, Link
 from hashscan.central.retry import Backoff
 from hashscan.errors import FilterError, ServiceUnavailable
-from hashscan.model import Outcome
-from hashscan.ports import LogHead, Question
+from hashscan.model import Dispute, Outcome
+from hashscan.ports import Backlog, LogHead, Question
 
 if TYPE_CHECKING:
     from hashscan.central.http import Http
@@ -78,9 +78,16 @@ class HttpService:
         """POST /v1/confirm: the signed envelope, unchecked."""
         return self._line.ask("POST", wire.CONFIRM_PATH, wire.encode_question(question), key=question.nonce)
 
-    def report_outcomes(self, outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
+    def report_outcomes(
+        self, outcomes: Sequence[Outcome], head: LogHead | None = None, backlog: Backlog | None = None
+    ) -> bytes:
         """POST /v1/outcomes: the signed envelope, unchecked."""
-        return self._line.ask("POST", wire.OUTCOMES_PATH, wire.encode_outcomes(outcomes, head), key=outcomes[0].id)
+        key = outcomes[0].id if outcomes else ""
+        return self._line.ask("POST", wire.OUTCOMES_PATH, wire.encode_outcomes(outcomes, head, backlog), key=key)
+
+    def dispute(self, dispute: Dispute) -> bytes:
+        """POST /v1/disputes: the signed envelope, unchecked."""
+        return self._line.ask("POST", wire.DISPUTES_PATH, wire.encode_dispute(dispute), key=dispute.key)
 
     def close(self) -> None:
         """Close the connections."""

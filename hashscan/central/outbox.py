@@ -20,7 +20,7 @@ from blake3 import blake3
 from hashscan.atomic import make_private_directory
 from hashscan.errors import StateError
 from hashscan.model import Action, Algorithm, Candidate, Case, FileEntry, Finding, HashedFile, ListRef, Outcome, Place, Receipt
-from hashscan.ports import LogHead, Waiting
+from hashscan.ports import Backlog, LogHead, Waiting
 from hashscan.strict_json import Fields, parse_object
 
 _SCHEMA = """
@@ -34,15 +34,16 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRI
 CREATE TABLE IF NOT EXISTS cleared (key TEXT PRIMARY KEY, until REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outcome (
   id TEXT PRIMARY KEY, entry TEXT NOT NULL, list TEXT NOT NULL, verdict TEXT NOT NULL, action TEXT NOT NULL,
-  first_seen REAL NOT NULL, acted_at REAL NOT NULL, receipt BLOB
+  first_seen REAL NOT NULL, acted_at REAL NOT NULL, receipt BLOB, finding TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 """
-_VERSION = 1
+_VERSION = 2
+_FROM_1 = "ALTER TABLE outcome ADD COLUMN finding TEXT NOT NULL DEFAULT ''"
 _MAX_CANDIDATE_BYTES = 64 * 2**20  # a tree may be as deep as a tenant likes; its paths are in base64
 _WAITING = """SELECT candidate, first_seen, asked, reason, envelope FROM pending LEFT JOIN judged ON judged.key = pending.key
 LEFT JOIN verdict ON verdict.id = judged.verdict WHERE pending.key = ?"""
 _NO_LONGER_KEPT = "DELETE FROM verdict WHERE NOT EXISTS (SELECT 1 FROM judged WHERE judged.verdict = verdict.id)"
-_OUTCOME = "id, entry, list, verdict, action, first_seen, acted_at"
+_OUTCOME = "id, entry, list, verdict, action, first_seen, acted_at, finding"
 
 
 class Outbox:
@@ -65,8 +66,12 @@ class Outbox:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in {0, _VERSION}:
+        if version not in {0, 1, _VERSION}:
             raise StateError(f"{self._path} has format {version}, this version reads {_VERSION}", hint="update hashscan")
+        if version == 1:
+            with self._transaction() as db:  # a crash between the two would leave a column that is added again
+                db.execute(_FROM_1)
+                db.execute(f"PRAGMA user_version={_VERSION}")
         self._db.executescript(_SCHEMA)
         self._db.execute(f"PRAGMA user_version={_VERSION}")
 
@@ -129,6 +134,25 @@ class Outbox:
         with self._guard():
             return int(self._db.execute("SELECT count(*) FROM pending").fetchone()[0])
 
+    def backlog(self) -> Backlog:
+        """What is pending, in numbers."""
+        with self._guard():
+            count, since = self._db.execute("SELECT count(*), min(first_seen) FROM pending").fetchone()
+        return Backlog(count, None if since is None else round(since, 6))
+
+    def backlog_told(self) -> Backlog | None:
+        """What the service was last told to be pending."""
+        with self._guard():
+            row = self._db.execute("SELECT value FROM meta WHERE key = 'backlog'").fetchone()
+        match = re.fullmatch(r"([0-9]{1,15}) ([0-9]+\.[0-9]+|-)", row[0]) if row else None
+        return Backlog(int(match[1]), None if match[2] == "-" else float(match[2])) if match else None
+
+    def note_backlog(self, told: Backlog) -> None:
+        """The service has acknowledged what is pending."""
+        with self._transaction() as db:
+            text = f"{told.pending} {'-' if told.since is None else format(told.since, '.6f')}"
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('backlog', ?)", (text,))
+
     def clear(self, candidate: Candidate, ttl: float) -> None:
         """Remember for ``ttl`` seconds that the service knows no such file, by its digests and the states of the lists."""
         with self._transaction() as db:
@@ -144,21 +168,26 @@ class Outbox:
     def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> None:
         """Note what was done about a finding, to be told to the service; it has no path and no name."""
         what = f"{_key(finding.candidate)}:{finding.list.id}:{finding.entry}:{action}"
-        self._note(what, (finding.entry, finding.list.id, finding.verdict_id, action.value, first_seen, self._clock()))
+        row = (finding.entry, finding.list.id, finding.verdict_id, action.value, first_seen, self._clock())
+        self._note(what, finding.candidate.hashed.entry.place, row)
 
     def add_restored(self, case: Case, now: float) -> None:
         """Note that a case was restored; each restore is told."""
         row = (case.entry, case.list_id, case.verdict_id, Action.RESTORED.value, case.opened, now)
-        self._note(f"{case.id}:{Action.RESTORED}:{now}", row)
+        self._note(f"{case.id}:{Action.RESTORED}:{now}", case.place, row)
 
-    def _note(self, what: str, row: tuple[str, str, str, str, float, float]) -> None:
+    def _note(self, what: str, place: Place, row: tuple[str, str, str, str, float, float]) -> None:
         """Store an outcome under an id that is a hash of ``what`` under a salt of this host.
 
-        So a finding which is reported every night is told once, and the id says nothing about the path.
+        So a finding which is reported every night is told once, and the id says nothing about the path. The same goes for the
+        name of the finding, which is the same for one entry at one place, so that the service can tell what is left of it.
         """
         with self._transaction() as db:
-            identity = "o_" + blake3(what.encode(), key=bytes.fromhex(self._salt(db))).hexdigest()[:32]
-            db.execute("INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (identity, *row))
+            salt = bytes.fromhex(self._salt(db))
+            identity = "o_" + blake3(what.encode(), key=salt).hexdigest()[:32]
+            at = len(place.root).to_bytes(4, "little") + place.root + place.path
+            finding = "f_" + blake3(f"finding {row[1]} {row[0]} ".encode() + at, key=salt).hexdigest()[:32]
+            db.execute("INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)", (identity, *row, finding))
 
     def _salt(self, db: sqlite3.Connection) -> str:
         db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (secrets.token_hex(32),))
@@ -168,7 +197,7 @@ class Outbox:
         """Outcomes without a receipt, the oldest first."""
         with self._guard():
             query = f"SELECT {_OUTCOME} FROM outcome WHERE receipt IS NULL ORDER BY acted_at, id LIMIT ?"  # noqa: S608 - a constant
-            return [Outcome(a, b, c, d, Action(e), f, g) for a, b, c, d, e, f, g in self._db.execute(query, (at_most,))]
+            return [Outcome(a, b, c, d, Action(e), *more) for a, b, c, d, e, *more in self._db.execute(query, (at_most,))]
 
     def unsent_count(self) -> int:
         """How many outcomes the service has not acknowledged."""

@@ -7,13 +7,14 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from hashscan.model import Candidate, Json, ListRef, Outcome
-from hashscan.ports import LogHead, Question
+from hashscan.model import Candidate, Dispute, Json, ListRef, Outcome
+from hashscan.ports import Backlog, LogHead, Question
 
 Item = TypeVar("Item")
 
 CONFIRM_PATH = "/v1/confirm"
 OUTCOMES_PATH = "/v1/outcomes"
+DISPUTES_PATH = "/v1/disputes"
 FILES_PATH = "/v1/files/"
 
 MAX_ITEMS = 100
@@ -48,8 +49,8 @@ def encode_question(asked: Question) -> bytes:
     return _encode({"list": reference, "nonce": asked.nonce, "items": items})
 
 
-def encode_outcomes(outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
-    """The body of POST /v1/outcomes, with the head of the vault's log where there is one."""
+def encode_outcomes(outcomes: Sequence[Outcome], head: LogHead | None = None, backlog: Backlog | None = None) -> bytes:
+    """The body of POST /v1/outcomes, with the head of the vault's log and what waits, where they are told."""
     rows: list[Json] = [
         {
             "id": outcome.id,
@@ -59,11 +60,18 @@ def encode_outcomes(outcomes: Sequence[Outcome], head: LogHead | None = None) ->
             "action": outcome.action.value,
             "first_seen": outcome.first_seen,
             "acted_at": outcome.acted_at,
+            **({"finding": outcome.finding} if outcome.finding else {}),
         }
         for outcome in outcomes
     ]
     log: dict[str, Json] = {} if head is None else {"log": {"lines": head.lines, "hash": head.hash}}
-    return _encode({"outcomes": rows, **log})
+    waits: dict[str, Json] = {} if backlog is None else {"backlog": {"pending": backlog.pending, "since": backlog.since}}
+    return _encode({"outcomes": rows, **log, **waits})
+
+
+def encode_dispute(dispute: Dispute) -> bytes:
+    """The body of POST /v1/disputes."""
+    return _encode({"id": dispute.key, "list": dispute.list_id, "entry": dispute.entry, "reason": dispute.reason})
 
 
 def chunks(candidates: Sequence[Item]) -> Iterator[Sequence[Item]]:

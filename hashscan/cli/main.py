@@ -24,6 +24,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "recheck": ("hashscan.cli.recheck", "match the remembered digests against the lists in force, without reading a file"),
     "check": ("hashscan.cli.check", "would these files be candidates?"),
     "quarantine": ("hashscan.cli.quarantine", "what was quarantined, and what waits for a person"),
+    "dispute": ("hashscan.cli.dispute", "tell the hotline that an entry is wrong"),
     "audit": ("hashscan.cli.audit", "prove why a file was taken, years later and offline"),
     "cache": ("hashscan.cli.cache", "look into the digest cache, check it, or throw it away"),
     "report": ("hashscan.cli.report", "a report of a run as text, JSON, CSV or one HTML page"),

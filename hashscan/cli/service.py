@@ -14,8 +14,11 @@ from hashscan.cli import (
     service_fetch,
     service_keys,
     service_lists,
+    service_monitor,
+    service_notify,
     service_people,
     service_providers,
+    service_review,
     service_serve,
 )
 from hashscan.cli.service_admin import admin as _admin
@@ -47,6 +50,9 @@ command.add_command(service_lists.known_good)
 command.add_command(service_exports.export_list)
 command.add_command(service_exports.exports)
 command.add_command(service_people.group)
+service_review.add_to(command)
+command.add_command(service_monitor.command)
+service_notify.add_to(command)
 
 
 @command.command()
@@ -161,25 +167,6 @@ def trace(data: Path, file: Path) -> int:
         click.echo(f"not found: {why}")
         return ExitCode.FINDINGS
     return ExitCode.OK
-
-
-def _standing(verb: str, doc: str) -> None:
-    @command.command(name=verb, help=doc)
-    @click.argument("entry")
-    @click.option("--list", "list_id", required=True, help="Id of the list.")
-    @click.option("--reason", required=True, help="Why; it is kept in the history of the entry.")
-    @click.pass_obj
-    def change(data: Path, entry: str, list_id: str, reason: str) -> int:
-        done = getattr(_admin(), verb)(data, list_id, entry, reason)
-        click.echo(f"{done.standing}: {', '.join(done.entries)}")
-        if done.sharing:
-            click.echo(f"these entries share a digest and stay as they are: {', '.join(done.sharing)}", err=True)
-        return ExitCode.OK
-
-
-_standing("withdraw", "Withdraw ENTRY (its id or one of its digests): it matches nothing any more.")
-_standing("dispute", "Mark ENTRY as doubtful: files that match it are reported and not moved.")
-_standing("reinstate", "Make a disputed or withdrawn ENTRY active again.")
 
 
 @command.command()

@@ -13,12 +13,32 @@ _NEEDED = ("fastapi", "sqlalchemy", "alembic", "uvicorn", "cryptography", "jinja
 
 def admin() -> Any:
     """The module `service.admin`. Imported here because FastAPI and SQLAlchemy are an extra. Raises `UsageError`."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f"the service needs {', '.join(missing)}", hint="pip install 'hashscan[service]'")
+    _need_the_extra()
     from hashscan.service import admin  # noqa: PLC0415 - an extra
 
     return admin
+
+
+def reviewing() -> Any:
+    """The module `service.reviewing`, in the same way."""
+    _need_the_extra()
+    from hashscan.service import reviewing  # noqa: PLC0415 - an extra
+
+    return reviewing
+
+
+def monitoring() -> Any:
+    """The module `service.monitor.exporting`, in the same way."""
+    _need_the_extra()
+    from hashscan.service.monitor import exporting  # noqa: PLC0415 - an extra
+
+    return exporting
+
+
+def _need_the_extra() -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the service needs {', '.join(missing)}", hint="pip install 'hashscan[service]'")
 
 
 def duration(text: str, flag: str) -> float:

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import click
 
-from hashscan.cli.service_admin import admin, duration
-from hashscan.errors import ExitCode
+from hashscan.cli.service_admin import admin, duration, reviewing
+from hashscan.errors import ExitCode, UsageError
 
 _PHASES = ("trial", "regular", "suspended")
+
+
+_country = click.option("--country", help="Where it is: two letters, ISO 3166, like NL.")
+_site = click.option("--site", help="A label of the site of the agent, like ams-1.")
 
 
 @click.group(name="provider")
@@ -48,12 +52,31 @@ def add(data: Path, name: str, url: str | None, out: Path | None, phase: str) ->
 @group.command()
 @click.argument("name")
 @click.option("--valid", default="2d", show_default=True, help="How long it can be used: 60s to 30d.")
+@_country
+@_site
 @click.pass_obj
-def code(data: Path, name: str, valid: str) -> int:
+def code(data: Path, name: str, valid: str, country: str | None, site: str | None) -> int:
     """Make a code that enrols one agent of the provider NAME. It is shown once, and is a secret."""
-    made = admin().new_code(data, name, valid=duration(valid, "--valid"))
+    service = admin()
+    made = service.new_code(data, name, valid=duration(valid, "--valid"), place=service.Place(country, site))
     click.echo(made)
     click.echo(f"for one agent of {name}, within {valid}: hashscan enroll URL CODE", err=True)
+    return ExitCode.OK
+
+
+@group.command()
+@click.argument("name")
+@click.option("--key", "key_id", type=int, help="Of this agent: the id of its API key; without, of the company.")
+@_country
+@_site
+@click.pass_obj
+def place(data: Path, name: str, key_id: int | None, country: str | None, site: str | None) -> int:
+    """Say where the provider NAME or one of its agents is, for the monitor."""
+    if country is None and site is None:
+        raise UsageError("name --country or --site")
+    service = reviewing()
+    service.set_place(data, name, key_id, service.Place(country, site))
+    click.echo(f"{name}{'' if key_id is None else f' key {key_id}'}: {country or ''} {site or ''}".rstrip())
     return ExitCode.OK
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 VERDICT = "application/vnd.hashscan.verdict+json"
 RECEIPTS = "application/vnd.hashscan.receipts+json"
 PROVIDER_KEYS = "application/vnd.hashscan.provider-keys+json"
+DISPUTE = "application/vnd.hashscan.dispute+json"
+NOTIFICATION = "application/vnd.hashscan.notification+json"
 
 MAX_ENVELOPE_BYTES = 4 * 2**20
 MAX_SIGNATURES = 8  # each costs a verification; one is expected, a rotation needs two

@@ -16,6 +16,7 @@ from hashscan.model.cases import (
     Action,
     Case,
     CaseState,
+    Dispute,
     Outcome,
     Receipt,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Candidate",
     "Case",
     "CaseState",
+    "Dispute",
     "Event",
     "FileEntry",
     "Finding",

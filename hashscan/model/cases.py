@@ -86,3 +86,13 @@ class Outcome:
     first_seen: float
     acted_at: float
     finding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """What a provider says against an entry that it met. ``key`` is the same for the same words about the same entry."""
+
+    key: str
+    list_id: str
+    entry: str
+    reason: str

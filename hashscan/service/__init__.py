@@ -15,7 +15,9 @@
         repository in_force      signed metadata, files    observing journal meters metrics    who watches
       ceremony root_keys keys    who signs                 schemas answers   what the document says
       tracing                    whose filter is this?
-      standings counting         second thoughts, numbers
+      standings reviewing        second thoughts at the machine
+      disputing monitor          packages: two people decide; the check on the hash check
+      notifying places counting  counts for victims' organisations, where agents are, numbers
     tables store names private_files    the database and its folder
 
 FastAPI, SQLAlchemy and uvicorn live here and nowhere else (extra `service`). A digest never leaves this room: filters hold

@@ -18,7 +18,6 @@ from sqlalchemy import select
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.central.feed import FeedLine
 from hashscan.errors import HashscanError, UsageError
-from hashscan.model import Standing
 from hashscan.service import agents as agents_of
 from hashscan.service import (
     ceremony,
@@ -32,7 +31,6 @@ from hashscan.service import (
     publishing,
     quotas,
     schema,
-    standings,
     tracing,
 )
 from hashscan.service.agents import AgentKey, OpenCode, Revoked
@@ -47,8 +45,8 @@ from hashscan.service.importing import ImportReport, ImportRequest
 from hashscan.service.known_good import KnownGoodReport, Manner
 from hashscan.service.names import check_text
 from hashscan.service.on_postgres import read_url_file
+from hashscan.service.places import Place
 from hashscan.service.quotas import Allowance
-from hashscan.service.standings import StandingChange
 from hashscan.service.store import IMPORT_CACHE_KIB, SERVER_CACHE_KIB, Folder, connect, database_errors, found_store, open_store
 from hashscan.service.tables import Phase, Provider, ServiceRow
 from hashscan.service.tracing import Trace
@@ -184,10 +182,10 @@ def add_provider(data: Path, name: str, *, phase: Phase, url: str | None = None,
         return enrolment.add_provider(store, name, phase=phase, url=url, out=out)
 
 
-def new_code(data: Path, name: str, *, valid: float) -> str:
-    """A code that enrols one agent of a provider within ``valid`` seconds; it is shown once."""
+def new_code(data: Path, name: str, *, valid: float, place: Place = enrolment.NOWHERE) -> str:
+    """A code that enrols one agent of a provider, at ``place``, within ``valid`` seconds; it is shown once."""
     with open_store(data, busy_seconds=BUSY_SECONDS) as store:
-        return enrolment.new_code(store, name, valid=valid)
+        return enrolment.new_code(store, name, valid=valid, place=place)
 
 
 def rotate_provider_key(data: Path, name: str, *, revoke_old: bool = False) -> Rotated:
@@ -268,26 +266,6 @@ def publish(data: Path, *, list_id: str | None = None, terms: Terms | None = Non
         except OSError as error:
             hint = "what was in force stays; is the disk full?"
             raise HashscanError(f"cannot write what is published in {data}: {error.strerror}", hint=hint) from None
-
-
-def withdraw(data: Path, list_id: str, entry: str, reason: str) -> StandingChange:
-    """Withdraw an entry (named by id or digest): answers say so at once, filters with the next publication."""
-    return _set_standing(data, list_id, entry, Standing.WITHDRAWN, reason)
-
-
-def dispute(data: Path, list_id: str, entry: str, reason: str) -> StandingChange:
-    """Mark an entry as doubtful: files that match it are reported and not moved."""
-    return _set_standing(data, list_id, entry, Standing.DISPUTED, reason)
-
-
-def reinstate(data: Path, list_id: str, entry: str, reason: str) -> StandingChange:
-    """Make a disputed or withdrawn entry active again."""
-    return _set_standing(data, list_id, entry, Standing.ACTIVE, reason)
-
-
-def _set_standing(data: Path, list_id: str, entry: str, standing: Standing, reason: str) -> StandingChange:
-    with open_store(data, busy_seconds=BUSY_SECONDS) as store:
-        return standings.set_standing(store, list_id, entry, standing, reason)
 
 
 def stats(data: Path) -> ServiceStats:

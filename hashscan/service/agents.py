@@ -185,7 +185,9 @@ def introduce(store: Store, caller: Caller, sha256: bytes, label: str, now: floa
         row = session.scalar(select(ApiKey).where(ApiKey.sha256 == sha256))
         if row is not None and row.revoked is None and caller.api_key_id in (row.id, row.added_by):
             return
-        add_key(session, caller.id, sha256, label, now).added_by = caller.api_key_id
+        added = add_key(session, caller.id, sha256, label, now)
+        old = session.get_one(ApiKey, caller.api_key_id)
+        added.added_by, added.site, added.country = old.id, old.site, old.country
 
 
 def retire(store: Store, caller: Caller, sha256: bytes, now: float) -> None:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hashscan import __version__
 from hashscan.known import envelopes
-from hashscan.service import confirming, enrol_routes, parsing, receiving, repository, schemas, watch_routes
+from hashscan.service import confirming, dispute_routes, enrol_routes, parsing, receiving, repository, schemas, watch_routes
 from hashscan.service.access import NotServed
 from hashscan.service.answers import error, error_response
 from hashscan.service.keys import OnlineKeys
@@ -73,7 +73,7 @@ def confirm(request: Request, caller: Authenticated, body: ConfirmBody) -> Respo
     service.meters.add(named("questions_total", provider=caller.name), len(asked.items))
     for standing, count in told.items():
         service.meters.add(named("entries_told_total", standing=standing), count)
-    return _sealed(service, payload, envelopes.VERDICT)
+    return service.sealed(payload, envelopes.VERDICT)
 
 
 @_agents.post(
@@ -86,11 +86,11 @@ def confirm(request: Request, caller: Authenticated, body: ConfirmBody) -> Respo
 )
 def report_outcomes(request: Request, caller: Authenticated, body: OutcomesBody) -> Response:
     """Each outcome is counted once, by its id, however often it is sent."""
-    outcomes, head = parsing.parse_outcomes(body)
+    report = parsing.parse_outcomes(body)
     service = served(request)
     with service.store.writing() as session:
-        payload = receiving.receive(session, caller, outcomes, service.now(), head)
-    return _sealed(service, payload, envelopes.RECEIPTS)
+        payload = receiving.receive(session, caller, report, service.now())
+    return service.sealed(payload, envelopes.RECEIPTS)
 
 
 @_agents.get(
@@ -109,11 +109,6 @@ def published_file(request: Request, caller: Authenticated, name: str) -> Respon
         found = repository.served_file(service.store, caller, name)
     media_type = "application/json" if name.endswith(".json") else "application/octet-stream"
     return Response(found, media_type=media_type) if isinstance(found, bytes) else FileResponse(found, media_type=media_type)
-
-
-def _sealed(service: Served, payload: bytes, payload_type: str) -> Response:
-    envelope = envelopes.seal(payload, payload_type, service.keys.signing(Role.VERDICT))
-    return Response(envelope, media_type="application/json")
 
 
 def create_app(
@@ -150,6 +145,7 @@ def new_app() -> FastAPI:
     )
     app.include_router(_agents)
     app.include_router(enrol_routes.router)
+    app.include_router(dispute_routes.router)
     app.include_router(watch_routes.router)
     pages.mount(app)
     app.add_middleware(Observed)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashscan.known.keys import token
-from hashscan.model import Act, Algorithm
+from hashscan.model import Act, Algorithm, Standing
 from hashscan.service import guard
 from hashscan.service.access import Caller, NotServed
+from hashscan.service.disputing import complaints, rules
 from hashscan.service.parsing import Asked, Item
 from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList, Phase, Publication
 
@@ -33,15 +35,14 @@ def answer(session: Session, caller: Caller, asked: Asked, issued: float, told: 
         raise NotServed(409, "epoch_revoked", "the provider key of this epoch was revoked; sync first")
     entries = _entries(session, list_id, asked.items)
     key = caller.key.confirm_key(asked.list.id, asked.list.epoch)
+    voice = Voice(caller.phase, complaints.paused(session, caller.id))
     payload: dict[str, Any] = {
         "nonce": asked.nonce,
         "issued": issued,
         "provider": caller.name,
         "list": {"id": asked.list.id, "version": asked.list.version, "epoch": asked.list.epoch},
         "ttl": TTL,
-        "items": [
-            {"i": item.i, "entries": [tagged(one, key, caller.phase) for one in pick(item, entries)]} for item in asked.items
-        ],
+        "items": [{"i": item.i, "entries": [tagged(one, key, voice) for one in pick(item, entries)]} for item in asked.items],
     }
     if told is not None:
         told.update(one["standing"] for item in payload["items"] for one in item["entries"])
@@ -95,15 +96,23 @@ def pick(item: Item, found: Found) -> list[Entry]:
     return list(picked.values())[:MAX_ENTRIES]
 
 
-def tagged(entry: Entry, key: bytes, phase: Phase) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How this provider is answered: its phase, and the entries (database ids) that its own complaints pause for it."""
+
+    phase: Phase
+    paused: frozenset[int]
+
+
+def tagged(entry: Entry, key: bytes, voice: Voice) -> dict[str, Any]:
     """An entry as it goes out: tags under ``key`` instead of digests, and act `report` for a provider on trial."""
     digests = {algorithm: getattr(entry, algorithm.value) for algorithm in Algorithm}
     return {
         "entry": entry.public_id,
         "tags": {a.value: token(key, a, digest) for a, digest in digests.items() if digest is not None},
         "size": entry.size,
-        "standing": entry.standing,
+        "standing": rules.answered(Standing(entry.standing), paused=entry.id in voice.paused).value,
         "category": entry.category,
         "sources": len(json.loads(entry.sources)),
-        "act": Act.REPORT.value if phase is Phase.TRIAL else entry.act,
+        "act": Act.REPORT.value if voice.phase is Phase.TRIAL else entry.act,
     }

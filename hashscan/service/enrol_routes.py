@@ -7,10 +7,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from hashscan.known.enrolment import MAX_APPLICATION_BYTES, Application, parse_key
-from hashscan.known.envelopes import PROVIDER_KEYS, seal
+from hashscan.known.envelopes import PROVIDER_KEYS
 from hashscan.service import agents, enrolling, schemas
 from hashscan.service.serving import Authenticated, address_of, bearer, body_up_to, read_body, served
-from hashscan.service.tables import Role
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 _NONCE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -89,7 +88,7 @@ def provider_keys(request: Request, caller: Authenticated) -> Response:
     nonce, have = (_one(request, name, shape) for name, shape in (("nonce", _NONCE), ("have", _EPOCH)))
     service = served(request)
     payload = enrolling.provider_keys(service.store, caller, nonce, int(have), service.now())
-    return Response(seal(payload, PROVIDER_KEYS, service.keys.signing(Role.VERDICT)), media_type="application/json")
+    return service.sealed(payload, PROVIDER_KEYS)
 
 
 def _one(request: Request, name: str, shape: re.Pattern[str]) -> str:

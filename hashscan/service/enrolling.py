@@ -77,6 +77,7 @@ def _first(session: Session, row: EnrolmentCode, application: Application, now: 
         return NotServed(*_EXPIRED)
     key = agents.add_key(session, row.provider_id, bytes.fromhex(application.api_key_sha256), application.label, now)
     row.used, row.api_key_id = now, key.id
+    key.site, key.country = row.site, row.country
     return None
 
 

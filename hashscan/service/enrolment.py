@@ -22,12 +22,14 @@ from hashscan.service.access import api_key_hash
 from hashscan.service.agents import add_key, open_codes, provider_row
 from hashscan.service.keys import OnlineKeys
 from hashscan.service.names import check_name
+from hashscan.service.places import Place
 from hashscan.service.store import Store
 from hashscan.service.tables import EnrolmentCode, Phase, Provider, ProviderKeyRow
 
 FIRST_EPOCH = 1
 FILES = ("config.toml", "api-key", "provider-key", "root.json")
 FOLDER_LABEL = "folder"  # of the API key in a folder of files: nobody knows yet on which host it will be
+NOWHERE = Place()
 MAX_VALID = 30 * 86_400.0  # seconds that a code may be valid
 MAX_OPEN_CODES = 1000  # of one provider
 MIN_VALID = 60.0
@@ -113,8 +115,8 @@ def _write(out: Path, contents: Mapping[str, bytes], written: list[Path]) -> Non
         write_bytes(out / file_name, data, mode=0o600)
 
 
-def new_code(store: Store, name: str, *, valid: float, now: float | None = None) -> str:
-    """A code that enrols one agent of a provider within ``valid`` seconds. It is shown once. Raises `UsageError`."""
+def new_code(store: Store, name: str, *, valid: float, now: float | None = None, place: Place = NOWHERE) -> str:
+    """A code that enrols one agent, which is at ``place``, within ``valid`` seconds. It is shown once. Raises `UsageError`."""
     if not MIN_VALID <= valid <= MAX_VALID:
         raise UsageError(f"a code is valid from {MIN_VALID:.0f} seconds to {MAX_VALID / 86_400:.0f} days")
     root = OnlineKeys.open(store).bootstrap_root()
@@ -127,7 +129,9 @@ def new_code(store: Store, name: str, *, valid: float, now: float | None = None)
             raise UsageError(f"{name} has {MAX_OPEN_CODES} codes that nobody has used", hint="revoke some of them")
         old = update(EnrolmentCode).where(EnrolmentCode.used.is_(None), EnrolmentCode.expires <= at)
         session.execute(old.values(secret=b""))  # secrets that open nothing any more need not be here
-        session.add(_code_row(code, provider.id, hashlib.sha256(root).hexdigest(), at, at + valid))
+        row = _code_row(code, provider.id, hashlib.sha256(root).hexdigest(), at, at + valid)
+        row.site, row.country = place.site, place.country
+        session.add(row)
     return code.text()
 
 

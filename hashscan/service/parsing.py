@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hashscan.model import Action, Algorithm, ListRef, Outcome
-from hashscan.ports import LogHead
+from hashscan.ports import Backlog, LogHead
+from hashscan.service.disputing.complaints import Complaint
+from hashscan.service.disputing.rules import MAX_REASON
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 MAX_CONFIRM_BYTES = 64 * 1024
 MAX_OUTCOMES_BYTES = 256 * 1024
+MAX_COMPLAINT_BYTES = 8 * 1024
 MAX_ITEMS = 100
 MAX_OUTCOMES = 100
 MAX_I = 10_000
 PREFIX_DIGITS = 8
 _NONCE = re.compile(r"[A-Za-z0-9_-]{43}")
+_KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +76,42 @@ def _item(fields: Fields) -> Item:
     return Item(fields.integer("i", high=MAX_I), known)
 
 
-def parse_outcomes(body: bytes) -> tuple[tuple[Outcome, ...], LogHead | None]:
-    """The outcomes in the body of ``POST /v1/outcomes``, and the head of the agent's log. Raises `StrictJsonError`."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an agent tells: outcomes, the head of its log, and what waits for an answer; each may be missing, not all."""
+
+    outcomes: tuple[Outcome, ...]
+    head: LogHead | None = None
+    backlog: Backlog | None = None
+
+
+def parse_outcomes(body: bytes) -> Report:
+    """The body of ``POST /v1/outcomes``. Raises `StrictJsonError`."""
     fields = Fields(parse_object(body, max_bytes=MAX_OUTCOMES_BYTES), "request")
     outcomes = tuple(_outcome(one) for one in fields.objects("outcomes", at_most=MAX_OUTCOMES))
-    if not outcomes:
+    backlog = None if fields.is_null("backlog") else _backlog(fields.object("backlog"))
+    if not outcomes and backlog is None:
         raise StrictJsonError("request: 'outcomes' is empty")
     if fields.is_null("log"):
-        return outcomes, None
+        return Report(outcomes, None, backlog)
     log = fields.object("log")
-    return outcomes, LogHead(log.integer("lines", high=2**53), log.hex("hash", digits=64))
+    return Report(outcomes, LogHead(log.integer("lines", high=2**53), log.hex("hash", digits=64)), backlog)
+
+
+def _backlog(fields: Fields) -> Backlog:
+    return Backlog(fields.integer("pending", high=2**53), None if fields.is_null("since") else fields.number("since"))
+
+
+def parse_complaint(body: bytes) -> Complaint:
+    """The body of ``POST /v1/disputes``. Raises `StrictJsonError`."""
+    fields = Fields(parse_object(body, max_bytes=MAX_COMPLAINT_BYTES, max_depth=2), "request")
+    key = fields.text("id", max_chars=64)
+    if not _KEY.fullmatch(key):
+        raise StrictJsonError("request: 'id' is not 16 to 64 base64url characters")
+    reason = fields.text("reason", max_chars=MAX_REASON)
+    if not reason.isprintable():
+        raise StrictJsonError("request: 'reason' has characters that cannot be printed")
+    return Complaint(key, fields.text("list", max_chars=64), fields.text("entry", max_chars=80), reason)
 
 
 def _outcome(fields: Fields) -> Outcome:

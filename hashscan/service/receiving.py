@@ -9,20 +9,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashscan.model import Outcome
-from hashscan.ports import LogHead
 from hashscan.service.access import Caller
 from hashscan.service.monitor.keeping import New, Teller, note, times_of
+from hashscan.service.parsing import Report
 from hashscan.service.tables import ApiKey, Entry
 from hashscan.service.tables_back import OutcomeRow
 
 
-def receive(session: Session, caller: Caller, outcomes: Sequence[Outcome], now: float, head: LogHead | None = None) -> bytes:
+def receive(session: Session, caller: Caller, report: Report, now: float) -> bytes:
     """Store what is new and return the payload of the receipts: of what is not new, the time it was first received.
 
     An entry that is not known here (any more: a database restored from a backup) is no reason to refuse: the agent would
     send its outcomes again for ever. The head of the agent's log is kept and signed with the receipts: a log that lost its end
     can then be told.
     """
+    outcomes, head = report.outcomes, report.head
     received = _known(session, caller, outcomes)
     entry_ids = _entry_ids(session, outcomes)
     times = times_of(session, caller.id, outcomes, now)
@@ -39,6 +40,9 @@ def receive(session: Session, caller: Caller, outcomes: Sequence[Outcome], now: 
         told["log"] = {"lines": head.lines, "hash": head.hash}
         key = session.get_one(ApiKey, caller.api_key_id)
         key.log_lines, key.log_hash = head.lines, head.hash
+    if report.backlog is not None:
+        key = session.get_one(ApiKey, caller.api_key_id)
+        key.pending, key.pending_since, key.pending_told = report.backlog.pending, report.backlog.since, now
     return json.dumps(told, separators=(",", ":")).encode()
 
 

@@ -135,7 +135,6 @@ OUTCOMES_SCHEMA = _object(
     {
         "outcomes": {
             "type": "array",
-            "minItems": 1,
             "maxItems": parsing.MAX_OUTCOMES,
             "items": _object(
                 {
@@ -152,8 +151,12 @@ OUTCOMES_SCHEMA = _object(
             ),
         },
         "log": _object({"lines": {"type": "integer", "minimum": 0}, "hash": _HEX64}),
+        "backlog": _object(
+            {"pending": {"type": "integer", "minimum": 0}, "since": {"type": ["number", "null"], "minimum": 0}}, "since"
+        ),
     },
     "log",
+    "backlog",
 )
 CONFIRM_REQUEST = _request(
     CONFIRM_SCHEMA,
@@ -166,6 +169,17 @@ CONFIRM_REQUEST = _request(
     },
 )
 OUTCOMES_REQUEST = _request(OUTCOMES_SCHEMA)
+
+DISPUTE_REQUEST = _request(
+    _object(
+        {
+            "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,64}$"},
+            "list": _text(64),
+            "entry": _text(80),
+            "reason": _text(1000),
+        }
+    )
+)
 
 _LABEL: Schema = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
 _NONCE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request, Response, Security
 from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
+from hashscan.known import envelopes
 from hashscan.service.access import Caller, NotServed, authenticate
 from hashscan.service.agents import Uses
 from hashscan.service.journal import Journal
@@ -18,6 +19,7 @@ from hashscan.service.meters import Meters
 from hashscan.service.metrics import named
 from hashscan.service.quotas import Quotas
 from hashscan.service.store import Store
+from hashscan.service.tables import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ class Served:
     def _slowed(self, provider: str, api_key_id: int) -> None:
         self.meters.add(named("quota_refusals_total", provider=provider))
         self.journal.write(self.now(), "quota", provider=provider, api_key_id=api_key_id)
+
+    def sealed(self, payload: bytes, payload_type: str) -> Response:
+        """An answer that agents believe: an envelope signed by the verdict keys in use."""
+        envelope = envelopes.seal(payload, payload_type, self.keys.signing(Role.VERDICT))
+        return Response(envelope, media_type="application/json")
 
 
 def served(request: Request) -> Served:

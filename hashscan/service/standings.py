@@ -1,85 +1,116 @@
-"""An authority changes its mind: entries are disputed, withdrawn, reinstated, never deleted."""
+"""Second thoughts at the machine: withdraw, dispute, reinstate, by name and under the rule of two (`disputing.rules`)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hashscan.errors import UsageError
-from hashscan.known.hash_list import BadLine, parse_line
 from hashscan.model import Standing
+from hashscan.service.actors import Actor, PersonRole
+from hashscan.service.disputing import acts
+from hashscan.service.disputing.acts import Standpoint
+from hashscan.service.disputing.entries import find, refuse_test, sharing
+from hashscan.service.disputing.rules import MAX_REASON, DisputeState, Opinion
 from hashscan.service.names import check_text
 from hashscan.service.store import Store
-from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList, History
+from hashscan.service.tables import Entry
+from hashscan.service.tables_back import DisputeRow
 
-MAX_REASON = 1000  # characters
+_Act = Callable[[Session, Entry], Standpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody at the machine says of entries of a list; ``named`` is an entry id or any digest of them in hex."""
+
+    list_id: str
+    named: str
+    reason: str
+    by: str
+
+    @property
+    def actor(self) -> Actor:
+        """Who has the machine runs the hotline. Raises `UsageError` for what is no name."""
+        return Actor(self.by.strip(), PersonRole.HOTLINE)
 
 
 @dataclass(frozen=True, slots=True)
 class StandingChange:
-    """The entries that were changed, and ``sharing``: those in force that share a digest with one of them and were not."""
+    """What an act came to.
+
+    ``entries`` have another standing than before, ``waiting`` are disputes that need a second person, ``sharing`` entries in
+    force that share a digest with one that was meant and stay as they are.
+    """
 
     standing: Standing
     entries: tuple[str, ...]
+    waiting: tuple[Standpoint, ...]
     sharing: tuple[str, ...]
 
 
-def set_standing(store: Store, list_name: str, named: str, standing: Standing, reason: str) -> StandingChange:
-    """Give the entries that ``named`` means (an entry id, or any digest of it in hex) another standing, and write down why.
+def withdraw(store: Store, wish: Wish, *, alone: bool = False, now: float | None = None) -> StandingChange:
+    """An opinion for withdrawing; the second person's withdraws. Until then the entry is disputed: nobody moves a file.
 
-    The service answers so at once; filters follow with the next publication. Raises `UsageError`.
+    ``alone`` withdraws at once, and the dispute stays open until a second person has looked. Raises `UsageError`.
     """
-    check_text(reason, "reason", MAX_REASON)
-    now = time.time()
-    with store.writing() as session:
-        entries = _find(session, list_name, named)
-        if any(entry.standing == Standing.TEST for entry in entries):
-            raise UsageError("this is the self-test entry, without which a silent miss would not be noticed")
-        changed = [entry for entry in entries if entry.standing != standing]
-        for entry in changed:
-            entry.standing = standing.value
-            entry.changed = now
-            session.add(History(entry_id=entry.id, at=now, what=standing.value, reason=reason))
-        session.flush()
-        sharing = _sharing(session, entries, standing)
-        return StandingChange(standing, tuple(one.public_id for one in changed), tuple(one.public_id for one in sharing))
+    at = time.time() if now is None else now
+
+    def act(session: Session, entry: Entry) -> Standpoint:
+        if alone:
+            return acts.withdraw_alone(session, wish.actor, entry, wish.reason, at)
+        return _judge(session, wish, entry, Opinion.WITHDRAW, at)
+
+    return _change(store, wish, Standing.WITHDRAWN, act)
 
 
-def _find(session: Session, list_name: str, named: str) -> Sequence[Entry]:
-    query = select(Entry).join(HashList, HashList.id == Entry.list_id).where(HashList.name == list_name)
-    if named.startswith("e_"):
-        query = query.where(Entry.public_id == named)
-    else:
-        try:
-            parsed = parse_line(named.encode())
-        except BadLine:
-            parsed = None
-        if parsed is None:
-            raise UsageError("an entry is named by its id (e_...) or one of its digests in hex")
-        query = query.where(or_(*(DIGEST_COLUMNS[one][0] == parsed.digest for one in parsed.algorithms)))
-    entries = session.scalars(query).all()
-    if not entries:
-        raise UsageError(f"the list {list_name!r} has no such entry")
-    return entries
+def reinstate(store: Store, wish: Wish, *, now: float | None = None) -> StandingChange:
+    """An opinion for the entry; the second person's makes it active. Nobody does that alone. Raises `UsageError`."""
+    at = time.time() if now is None else now
+    return _change(store, wish, Standing.ACTIVE, lambda session, entry: _judge(session, wish, entry, Opinion.CONFIRM, at))
 
 
-def _sharing(session: Session, entries: Sequence[Entry], standing: Standing) -> Sequence[Entry]:
-    same = [
-        column == digest
-        for entry in entries
-        for algorithm, (column, _) in DIGEST_COLUMNS.items()
-        if (digest := getattr(entry, algorithm.value)) is not None
-    ]
-    in_force = (Standing.ACTIVE, Standing.DISPUTED)
-    query = select(Entry).where(
-        Entry.list_id == entries[0].list_id,
-        Entry.id.not_in([entry.id for entry in entries]),
-        Entry.standing.in_(in_force),
-        Entry.standing != standing,
-        or_(*same),
+def dispute(store: Store, wish: Wish, *, now: float | None = None) -> StandingChange:
+    """Doubt: from the next answer on, files that match the entry are reported and not moved. Raises `UsageError`."""
+    at = time.time() if now is None else now
+    return _change(
+        store,
+        wish,
+        Standing.DISPUTED,
+        lambda session, entry: acts.dispute(session, wish.actor, entry, wish.reason, at),
     )
-    return session.scalars(query).all()
+
+
+def _judge(session: Session, wish: Wish, entry: Entry, opinion: Opinion, now: float) -> Standpoint:
+    open_one = select(DisputeRow).where(DisputeRow.entry_id == entry.id, DisputeRow.state == DisputeState.OPEN)
+    row = session.scalar(open_one)
+    name = row.public_id if row is not None else acts.dispute(session, wish.actor, entry, wish.reason, now).dispute
+    return acts.judge(session, wish.actor, name, opinion, wish.reason, now)
+
+
+def _change(store: Store, wish: Wish, wanted: Standing, act: _Act) -> StandingChange:
+    check_text(wish.reason, "reason", MAX_REASON)
+    with store.writing() as session:
+        entries = find(session, wish.list_id, wish.named)
+        for entry in entries:
+            refuse_test(entry)
+        before = {entry.id: entry.standing for entry in entries}
+        points = [act(session, entry) for entry in entries if _asks(session, entry, wanted)]
+        changed = [entry.public_id for entry in entries if entry.standing != before[entry.id]]
+        return StandingChange(
+            wanted,
+            tuple(changed),
+            tuple(one for one in points if one.state is DisputeState.OPEN),
+            tuple(one.public_id for one in sharing(session, entries, wanted)),
+        )
+
+
+def _asks(session: Session, entry: Entry, wanted: Standing) -> bool:
+    """Whether there is anything to do: not where the entry stands as wanted and nobody disputes it."""
+    if entry.standing != wanted:
+        return True
+    open_one = select(DisputeRow.id).where(DisputeRow.entry_id == entry.id, DisputeRow.state == DisputeState.OPEN)
+    return session.scalar(open_one) is not None

@@ -150,8 +150,8 @@ def test_on_trial_nothing_moves(hotline: Hotline, tmp_path: Path) -> None:
 
 def test_entries_that_are_not_to_be_moved(world: World) -> None:
     """Disputed, report only, MD5 only: reported. Withdrawn: not even that."""
-    world.service("withdraw", digest(WITHDRAWN), "--list", "police", "--reason", "a stock image")
-    world.service("dispute", digest(DISPUTED), "--list", "police", "--reason", "doubt")
+    world.service("withdraw", digest(WITHDRAWN), "--list", "police", "--reason", "a stock image", "--by", "anna", "--alone")
+    world.service("dispute", digest(DISPUTED), "--list", "police", "--reason", "doubt", "--by", "anna")
     paths = world.plant(WITHDRAWN, DISPUTED, REPORT_ONLY, MD5_ONLY)
     told = world.scan("--quarantine")
     assert told.code == 10

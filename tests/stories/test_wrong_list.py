@@ -83,7 +83,15 @@ def test_a_wrong_entry_moves_a_few_files_and_all_come_back(
             Path(os.fsdecode(path)).write_bytes(b"another image\n")
 
         world.service(
-            "withdraw", "--list", "police", hashlib.sha1(STOCK, usedforsecurity=False).hexdigest(), "--reason", "stock image"
+            "withdraw",
+            "--list",
+            "police",
+            hashlib.sha1(STOCK, usedforsecurity=False).hexdigest(),
+            "--reason",
+            "stock image",
+            "--by",
+            "anna",
+            "--alone",
         )
         world.service("publish")
         synced = world.run("sync", "--json")

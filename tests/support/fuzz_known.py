@@ -19,14 +19,29 @@ from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hashscan.errors import FilterError, ServiceUnavailable, UsageError
-from hashscan.known import bloom, codes, container, delta, enrolment, envelopes, metadata, proof, published, selftest, sizes
+from hashscan.known import (
+    bloom,
+    codes,
+    container,
+    delta,
+    enrolment,
+    envelopes,
+    metadata,
+    notifications,
+    proof,
+    published,
+    selftest,
+    sizes,
+)
 from hashscan.known import chain as metadata_chain
 from hashscan.known import withdrawn as withdrawals
 from hashscan.known.container import BLOOM_HEADER, FilterHeader
+from hashscan.known.disputes import STATES, Stand, open_stand
 from hashscan.known.envelopes import SigningKey
 from hashscan.known.keys import KeyRing, ProviderKey, token
+from hashscan.known.notifications import Count, Notification
 from hashscan.known.verdicts import Asked, open_receipts, open_verdict, read_again
-from hashscan.model import Algorithm, ListRef, Receipt, Tagged, Verdict
+from hashscan.model import Algorithm, Dispute, ListRef, Receipt, Tagged, Verdict
 from hashscan.ports import Lists, Question, VerdictKey
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 from tests.support.agents import with_keys
@@ -275,6 +290,40 @@ RECEIPTS = json.dumps(
         "log": {"lines": 3, "hash": "ab" * 32},
     }
 ).encode()
+
+
+DISPUTE = Dispute("q_" + "1" * 20, LIST.id, "e_1", "our own logo")
+STAND = json.dumps(
+    {
+        "provider": PROVIDER,
+        "issued": NOW,
+        "id": DISPUTE.key,
+        "dispute": "d_1",
+        "list": LIST.id,
+        "entry": "e_1",
+        "state": "withdrawn",
+        "paused": False,
+        "opened": NOW - 5,
+        "decided": NOW,
+    }
+).encode()
+NOTIFICATION = notifications.encode(
+    Notification(
+        "Hotline", 7, NOW, NOW - 9, "ab" * 32, (Count("s-1", 20, 10), Count("s-2", 10, 0)), (VerdictKey("cd" * 32, 1.0, 2.0),)
+    )
+)
+
+
+def stand_holds(data: bytes, stand: Stand) -> str:
+    return problem((stand.state in STATES, "a state"), (math.isfinite(stand.opened), "a time that is none"))
+
+
+def notification_holds(data: bytes, read: tuple[Notification, ...]) -> str:
+    (one,) = read
+    return problem(
+        (all(0 <= row.removed <= row.found for row in one.counts), "more removed than found"),
+        (all(row.found >= 2 for row in one.counts), "a small count"),
+    )
 
 
 def sealed_as(payload_type: str, *keys: SigningKey) -> Callable[[bytes], bytes]:
@@ -558,6 +607,24 @@ def targets() -> list[Target]:
             pending,
             receipts_hold,
             wrap=sealed_as(envelopes.RECEIPTS),
+            share=0.4,
+        ),
+        Target(
+            "disputes.open_stand, sealed",
+            [STAND],
+            lambda data: open_stand(VERDICT_KEYS, data, PROVIDER, DISPUTE),
+            pending,
+            stand_holds,
+            wrap=sealed_as(envelopes.DISPUTE),
+            share=0.4,
+        ),
+        Target(
+            "notifications.verify, sealed",
+            [NOTIFICATION],
+            lambda data: notifications.verify([data], SIGNING.public_hex()),
+            refused,
+            notification_holds,
+            wrap=sealed_as(envelopes.NOTIFICATION),
             share=0.4,
         ),
         Target("proof.unpack", [PROOF], metadata_chain.unpack, refused, proof_holds),

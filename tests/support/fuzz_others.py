@@ -23,8 +23,8 @@ from hashscan.files import checkpoint, rows
 from hashscan.known import selftest
 from hashscan.known.exact import ExactSieve, load_local_list
 from hashscan.known.hash_list import BadLine, ParsedDigest, parse_line, read_list
-from hashscan.model import Act, Action, Algorithm, CaseState, ListRef, Outcome, Place, Sifted
-from hashscan.ports import LogHead, Question
+from hashscan.model import Act, Action, Algorithm, CaseState, Dispute, ListRef, Outcome, Place, Sifted
+from hashscan.ports import Backlog, LogHead, Question
 from hashscan.quarantine import log, record_codec
 from hashscan.quarantine.record import (
     FileFacts,
@@ -40,6 +40,7 @@ from hashscan.quarantine.record import (
 )
 from hashscan.quarantine.record import Line as HistoryLine
 from hashscan.service import parsing
+from hashscan.service.disputing.complaints import Complaint
 from hashscan.service.importers.formats import choose
 from hashscan.service.importers.port import MAX_CATEGORY, Shape
 from hashscan.service.merging import Row
@@ -257,7 +258,9 @@ QUESTION = wire.encode_question(
 OUTCOMES = wire.encode_outcomes(
     [Outcome(f"o-{n}", "e_1", "police", "ab" * 32, action, 1.5, 2.0) for n, action in enumerate(Action)],
     LogHead(3, "cd" * 32),
+    Backlog(2, 1.5),
 )
+COMPLAINT = wire.encode_dispute(Dispute("q_" + "1" * 20, "police", "e_1", "our own logo"))
 
 
 def question_holds(data: bytes, asked: parsing.Asked) -> str:
@@ -271,12 +274,21 @@ def question_holds(data: bytes, asked: parsing.Asked) -> str:
     )
 
 
-def outcomes_hold(data: bytes, told: tuple[tuple[Outcome, ...], LogHead | None]) -> str:
-    found, head = told
+def outcomes_hold(data: bytes, told: parsing.Report) -> str:
+    found = told.outcomes
+    again = wire.encode_outcomes(found, told.head, told.backlog)
     return problem(
-        (0 < len(found) <= 100, "their number"),
-        (parsing.parse_outcomes(wire.encode_outcomes(found, head)) == told, "others when written again"),
+        (len(found) <= 100 and (bool(found) or told.backlog is not None), "their number"),
+        (parsing.parse_outcomes(again) == told, "others when written again"),
         (all(math.isfinite(one.first_seen) and math.isfinite(one.acted_at) for one in found), "a time that is none"),
+    )
+
+
+def complaint_holds(data: bytes, said: Complaint) -> str:
+    again = wire.encode_dispute(Dispute(said.key, said.list_id, said.entry, said.reason))
+    return problem(
+        (parsing.parse_complaint(again) == said, "another when written again"),
+        (said.reason.isprintable() and 0 < len(said.reason) <= 1000, "a reason"),
     )
 
 
@@ -488,6 +500,7 @@ def targets() -> list[Target]:
         ),
         Target("service.parsing: confirm", [QUESTION], parsing.parse_confirm, strict, question_holds),
         Target("service.parsing: outcomes", [OUTCOMES], parsing.parse_outcomes, strict, outcomes_hold),
+        Target("service.parsing: complaint", [COMPLAINT], parsing.parse_complaint, strict, complaint_holds),
         Target(
             "central.retry.retry_after",
             RETRIES,

@@ -17,7 +17,7 @@ from hashscan.known.chain import Chain, Verified, pack, unpack
 from hashscan.known.published import lists_of
 from hashscan.known.shelf import Shelf
 from hashscan.model import Outcome
-from hashscan.ports import Fetcher, Lists, LogHead, Question, Service
+from hashscan.ports import Backlog, Fetcher, Lists, LogHead, Question, Service
 from tests.support.standin import Publisher
 
 
@@ -67,8 +67,10 @@ class BelievesEveryVerdict:
         }
         return envelopes.seal(json.dumps(said).encode(), envelopes.VERDICT, self.publisher.keys.verdict)
 
-    def report_outcomes(self, outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
-        return self.inner.report_outcomes(outcomes, head)
+    def report_outcomes(
+        self, outcomes: Sequence[Outcome], head: LogHead | None = None, backlog: Backlog | None = None
+    ) -> bytes:
+        return self.inner.report_outcomes(outcomes, head, backlog)
 
 
 def without_trust(tools: ServiceTools) -> ServiceTools:

@@ -22,7 +22,7 @@ from hashscan.known.metadata import TargetFileSpec
 from hashscan.known.sizes import encode_sizes
 from hashscan.known.trust import TufTrust
 from hashscan.model import Act, Algorithm, Candidate, FileEntry, HashedFile, ListRef, Outcome, Place, Standing
-from hashscan.ports import LogHead, Question, VerdictKey
+from hashscan.ports import Backlog, LogHead, Question, VerdictKey
 from tests.support.repository import PIECE as _PIECE
 from tests.support.repository import Repository, file_spec
 
@@ -96,6 +96,7 @@ class Hotline:
     failures: list[Exception] = field(default_factory=list)
     asked: list[Question] = field(default_factory=list)
     told: list[Outcome] = field(default_factory=list)
+    backlogs: list[Backlog] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     withdrawn: dict[str, list[Known]] = field(default_factory=dict)
     extra: dict[str, tuple[bytes, Mapping[str, Any]]] = field(default_factory=dict)
@@ -204,8 +205,12 @@ class Hotline:
         self._maybe_fail()
         return self.seal(self.verdict(question, **self.verdict_changes), envelopes.VERDICT)
 
-    def report_outcomes(self, outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
+    def report_outcomes(
+        self, outcomes: Sequence[Outcome], head: LogHead | None = None, backlog: Backlog | None = None
+    ) -> bytes:
         self._maybe_fail()
+        if backlog is not None:
+            self.backlogs.append(backlog)
         self.told += outcomes
         receipts = [{"id": one.id, "received": self.now()} for one in outcomes]
         log = {} if head is None else {"log": {"lines": head.lines, "hash": head.hash}}

@@ -21,11 +21,12 @@ from hashscan.known.keys import KeyRing
 from hashscan.known.trust import TufTrust
 from hashscan.model import Algorithm
 from hashscan.ports import Lists
-from hashscan.service import admin
+from hashscan.service import admin, reviewing
 from hashscan.service.app import create_app
 from hashscan.service.importers.port import Shape
 from hashscan.service.importing import ImportReport, ImportRequest
 from hashscan.service.keys import OnlineKeys
+from hashscan.service.standings import StandingChange, Wish
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
 from tests.support import databases
@@ -68,6 +69,22 @@ def load(data: Path, text: str | bytes, *, shape: Shape | None = None, **more: A
         **more,
     )
     return admin.import_list(data, request)
+
+
+def withdraw(data: Path, list_id: str, named: str, reason: str) -> StandingChange:
+    """In an emergency: one person, at once. In tests it is the short way; how two decide has tests of its own."""
+    return reviewing.withdraw(data, Wish(list_id, named, reason, "anna"), alone=True)
+
+
+def dispute(data: Path, list_id: str, named: str, reason: str) -> StandingChange:
+    """One person, at once."""
+    return reviewing.dispute(data, Wish(list_id, named, reason, "anna"))
+
+
+def reinstate(data: Path, list_id: str, named: str, reason: str) -> StandingChange:
+    """Two people; what the second one's opinion came to."""
+    reviewing.reinstate(data, Wish(list_id, named, reason, "anna"))
+    return reviewing.reinstate(data, Wish(list_id, named, reason, "bea"))
 
 
 @dataclass(frozen=True)

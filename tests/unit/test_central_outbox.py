@@ -204,12 +204,31 @@ def test_a_path_that_cannot_be(tmp_path: Path) -> None:
 def test_another_format_is_left_alone(path: Path) -> None:
     Outbox(path, Clock()).close()
     with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
-        db.execute("PRAGMA user_version = 2")
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        db.execute("PRAGMA user_version = 3")
     db.close()
-    with pytest.raises(StateError, match="format 2") as caught:
+    with pytest.raises(StateError, match="format 3") as caught:
         Outbox(path, Clock())
     assert "update" in caught.value.hint
+
+
+def test_the_format_before_goes_on_with_what_waited(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "CREATE TABLE outcome (id TEXT PRIMARY KEY, entry TEXT NOT NULL, list TEXT NOT NULL, verdict TEXT NOT NULL, "
+            "action TEXT NOT NULL, first_seen REAL NOT NULL, acted_at REAL NOT NULL, receipt BLOB) STRICT, WITHOUT ROWID"
+        )
+        db.execute("INSERT INTO outcome VALUES ('o_1', 'e-17', 'police-nl', 'ab', 'reported', 1.0, 2.0, NULL)")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    for _ in range(2):
+        opened = Outbox(path, Clock(1000.0))
+        opened.add_outcome(finding(), Action.REPORTED, 5.0)
+        old, new = opened.unsent(10)
+        opened.close()
+        assert (old.id, old.finding) == ("o_1", "")
+        assert new.finding.startswith("f_")
 
 
 def test_a_full_disk_is_a_state_error_and_loses_nothing(path: Path) -> None:
@@ -247,7 +266,8 @@ def test_an_outcome_has_no_path_and_its_id_cannot_be_linked(outbox: Outbox, tmp_
     other.close()
     assert mine.id != theirs.id, "two hosts with the same file have nothing in common"
     assert mine.id.startswith("o_")
-    assert dataclasses.replace(mine, id="") == dataclasses.replace(theirs, id="")
+    assert mine.finding != theirs.finding
+    assert dataclasses.replace(mine, id="", finding="") == dataclasses.replace(theirs, id="", finding="")
     assert "www" not in repr(mine)
     assert nouns.SHA1 not in repr(mine)
 
@@ -274,6 +294,19 @@ def test_different_things_have_different_ids(outbox: Outbox) -> None:
     assert outbox.unsent_count() == len(changes)
     outbox.add_outcome(finding(list=ListRef("police-nl", 8, 1), verdict_id="cd" * 32), Action.REPORTED, 6.0)
     assert outbox.unsent_count() == len(changes), "the same finding by a newer version of the list"
+
+
+def test_a_finding_has_one_name_from_the_first_report_to_the_restore(outbox: Outbox) -> None:
+    one = finding()
+    place = one.candidate.hashed.entry.place
+    for action in (Action.REPORTED, Action.HELD, Action.QUARANTINED):
+        outbox.add_outcome(one, action, 5.0)
+    case = Case("c1", CaseState.RESTORED, place, 3, one.entry, one.list.id, "ab" * 32, 5.0)
+    outbox.add_restored(case, 10.0)
+    assert len({told.finding for told in outbox.unsent(10)}) == 1
+    outbox.add_outcome(finding(entry="e-18"), Action.REPORTED, 5.0)
+    outbox.add_outcome(finding(candidate=nouns.candidate(b"b")), Action.REPORTED, 5.0)
+    assert len({told.finding for told in outbox.unsent(10)}) == 3
 
 
 def test_a_receipt_ends_it(outbox: Outbox) -> None:

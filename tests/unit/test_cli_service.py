@@ -96,7 +96,7 @@ def test_publishing_says_what_it_did_and_left_out(desk: Desk) -> None:
     good = desk.home / "good"
     good.write_text("\n".join(sha1(str(number)) for number in range(12)))
     assert "12 digests read; the known-good list has 12 now" in desk.do("known-good", "import", good)
-    desk.do("withdraw", sha1("77"), "--list", LIST, "--reason", "a mistake")
+    desk.do("withdraw", sha1("77"), "--list", LIST, "--reason", "a mistake", "--by", "anna", "--alone")
     said = desk.do("publish")
     assert re.search(r"version 2, 2988 entries, \d+ tokens, \d+ bytes, 1 withdrawn, delta \d+ bytes, ", said), said
     assert re.search(r"police: left out 12 entries that are known-good: (e_[a-z2-7]{16}, ){10}\.\.\.\n", said), said

@@ -23,7 +23,7 @@ from hashscan.known import selftest as published
 from hashscan.known.exact import ExactSieve
 from hashscan.known.shelf import Shelf
 from hashscan.model import Act, Action, Algorithm, Candidate, Case, CaseState, ListRef, Outcome, Place, Standing
-from hashscan.ports import Confirmer, Engine, LogHead, Ruling, Sieve
+from hashscan.ports import Backlog, Confirmer, Engine, LogHead, Ruling, Sieve
 from hashscan.report.tally import Tally
 from tests.support import nouns
 from tests.support.acting import Judges, Passing, Stretches, Told
@@ -221,7 +221,9 @@ class Acknowledging:
         self._hotline, self._every, self._prefix = hotline, every, prefix
         self.calls = 0
 
-    def report_outcomes(self, outcomes: Sequence[Outcome], head: LogHead | None = None) -> bytes:
+    def report_outcomes(
+        self, outcomes: Sequence[Outcome], head: LogHead | None = None, backlog: Backlog | None = None
+    ) -> bytes:
         self.calls += 1
         chosen = [one for index, one in enumerate(outcomes) if index % self._every == 0]
         return self._hotline.report_outcomes([one.__class__(self._prefix + one.id, *_rest(one)) for one in chosen])
@@ -239,6 +241,24 @@ def outbox(tmp_path: Path) -> Any:
         opened.add_outcome(found, Action.REPORTED, 5.0)
     yield opened
     opened.close()
+
+
+def test_what_waits_is_told_when_it_has_changed(tmp_path: Path) -> None:
+    hotline, box = Hotline(), Outbox(tmp_path / "agent.sqlite", Clock(1000.25))
+    tools = OutcomeTools(hotline, hotline.verdict_keys, box, PROVIDER)
+    assert tell_outcomes(tools) == ""
+    assert hotline.backlogs == [], "there is nothing to tell"
+    box.remember([nouns.candidate(b"a"), nouns.candidate(b"b")])
+    for _ in range(2):
+        assert tell_outcomes(tools) == ""
+    hotline.failures.append(ServiceUnavailable("gone"))
+    box.settle([nouns.candidate(b"a")])
+    assert tell_outcomes(tools) == "", "no outcome waits, so there is nothing to say"
+    assert tell_outcomes(tools) == ""
+    box.settle([nouns.candidate(b"b")])
+    assert tell_outcomes(tools) == ""
+    box.close()
+    assert hotline.backlogs == [Backlog(2, 1000.25), Backlog(1, 1000.25), Backlog(0, None)]
 
 
 def test_all_outcomes_are_told_a_hundred_at_once(outbox: Outbox) -> None:

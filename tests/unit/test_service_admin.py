@@ -17,7 +17,7 @@ from hashscan.service import admin
 from hashscan.service.store import open_store
 from hashscan.service.tables import Entry, History, Phase, Provider, Role
 from tests.support.databases import both
-from tests.support.service import LIST, Clock, asking, enrol, load, make, md5, question, sha1
+from tests.support.service import LIST, Clock, asking, dispute, enrol, load, make, md5, question, reinstate, sha1, withdraw
 
 
 def mode(path: Path) -> int:
@@ -223,23 +223,24 @@ def test_phases(tmp_path: Path) -> None:
 def test_an_entry_is_withdrawn_by_digest_or_id_and_history_says_why(tmp_path: Path) -> None:
     data = make(tmp_path)
     load(data, f"md5,sha1\n{md5('a')},{sha1('a')}\n{md5('a')},{sha1('b')}\n{md5('c')},\n")
-    first = admin.withdraw(data, LIST, sha1("a").upper(), "a stock image")
+    first = withdraw(data, LIST, sha1("a").upper(), "a stock image")
     assert (len(first.entries), len(first.sharing), first.standing) == (1, 1, Standing.WITHDRAWN)
-    second = admin.withdraw(data, LIST, first.sharing[0], "the same")
+    second = withdraw(data, LIST, first.sharing[0], "the same")
     assert (second.entries, second.sharing) == (first.sharing, ())
-    assert admin.withdraw(data, LIST, first.entries[0], "again").entries == ()
-    both = admin.reinstate(data, LIST, md5("a"), "a mistake")
+    assert withdraw(data, LIST, first.entries[0], "again").entries == ()
+    both = reinstate(data, LIST, md5("a"), "a mistake")
     assert set(both.entries) == {*first.entries, *second.entries}
-    admin.dispute(data, LIST, md5("c"), "a company objects")
+    dispute(data, LIST, md5("c"), "a company objects")
     with open_store(data) as store, store.reading() as session:
-        told = [(one.what, one.reason) for one in session.scalars(select(History).order_by(History.id))]
+        lines = session.scalars(select(History).where(History.what.in_(list(Standing))).order_by(History.id))
+        told = [(one.what, one.reason, one.by) for one in lines]
         assert sorted(session.scalars(select(Entry.standing))) == ["active", "active", "disputed", "test"]
     assert told == [
-        ("withdrawn", "a stock image"),
-        ("withdrawn", "the same"),
-        ("active", "a mistake"),
-        ("active", "a mistake"),
-        ("disputed", "a company objects"),
+        ("withdrawn", "alone: a stock image", "anna (hotline)"),
+        ("withdrawn", "alone: the same", "anna (hotline)"),
+        ("active", "decided: a mistake", "anna (hotline) and bea (hotline)"),
+        ("active", "decided: a mistake", "anna (hotline) and bea (hotline)"),
+        ("disputed", "a company objects", "anna (hotline)"),
     ]
 
 
@@ -259,9 +260,9 @@ def test_what_cannot_be_withdrawn_is_said(tmp_path: Path, named: str, reason: st
     data = make(tmp_path)
     load(data, sha1("a"))
     with pytest.raises(UsageError, match=word):
-        admin.withdraw(data, LIST, named, reason)
+        withdraw(data, LIST, named, reason)
     with pytest.raises(UsageError, match="no such entry"):
-        admin.withdraw(data, "other", sha1("a"), "x")
+        withdraw(data, "other", sha1("a"), "x")
 
 
 @both
@@ -269,7 +270,7 @@ def test_numbers(tmp_path: Path) -> None:
     data = make(tmp_path)
     agent = enrol(data)
     load(data, f"{sha1('a')}\n{sha1('b')}\n")
-    admin.withdraw(data, LIST, sha1("b"), "wrong")
+    withdraw(data, LIST, sha1("b"), "wrong")
     admin.publish(data)
     clock = Clock()
     with asking(data, agent, clock) as client:

@@ -19,6 +19,7 @@ from hashscan.service.disputing import acts, complaints, rules, views
 from hashscan.service.disputing.complaints import Complainer, Complaint, NotMetError
 from hashscan.service.disputing.entries import find
 from hashscan.service.disputing.rules import DecidedError, DisputeState, NoSuchDisputeError, Opinion, TooManyError, Voice
+from hashscan.service.parsing import Report
 from hashscan.service.receiving import receive
 from hashscan.service.store import open_store
 from hashscan.service.tables import Entry, History
@@ -146,7 +147,7 @@ class Hotline:
             caller = authenticate(store, f"Bearer {agent.api_key}")
             with store.writing() as session:
                 entry = self.entry(session, what).public_id
-                receive(session, caller, [Outcome(outcome_id, entry, LIST, "a" * 64, action, now - 60, now - 30)], now)
+                receive(session, caller, Report((Outcome(outcome_id, entry, LIST, "a" * 64, action, now - 60, now - 30),)), now)
 
     def complain(self, agent: Agent, what: str, key: str = "k1", now: float = NOW) -> complaints.Told:
         with open_store(self.data) as store:

@@ -27,7 +27,7 @@ from hashscan.service.exporters.port import Wish
 from hashscan.service.store import open_store
 from hashscan.service.tables import Entry
 from tests.support import list_files
-from tests.support.service import LIST, digest, load, make, md5, sha1
+from tests.support.service import LIST, digest, dispute, load, make, md5, sha1, withdraw
 
 KEY = b"0123456789abcdef-key"
 ALL = (Algorithm.MD5, Algorithm.SHA1, Algorithm.SHA256)
@@ -55,7 +55,7 @@ def data(tmp_path: Path) -> Path:
         f"{md5('d')},{sha1('d')},,,9",
     ]
     load(made, "md5,sha1,sha256,blake3,size\n" + "\n".join(rows))
-    admin.dispute(made, LIST, sha1("d"), "a doubt")
+    dispute(made, LIST, sha1("d"), "a doubt")
     return made
 
 
@@ -154,7 +154,7 @@ def test_what_is_known_good_or_withdrawn_does_not_leave(data: Path) -> None:
     good = data.parent / "good"
     good.write_text(md5("b"))
     admin.import_known_good(data, good)
-    admin.withdraw(data, LIST, sha1("a"), "a mistake")
+    withdraw(data, LIST, sha1("a"), "a mistake")
     out, done = write(data, "hsb")
     assert done.written.entries == 1, "the self-test alone"
     assert sha1("b") not in out.read_text()

@@ -15,7 +15,7 @@ from hashscan.central.link import Clock as LinkClock
 from hashscan.central.link import Link
 from hashscan.central.retry import Backoff
 from hashscan.errors import LockedError, RefusedError, ServiceUnavailable, UsageError
-from hashscan.service import admin, fetching
+from hashscan.service import fetching
 from hashscan.service.fetching import FetchReport, FetchRequest
 from hashscan.service.importers.port import Shape
 from hashscan.service.importing import ImportReport, ImportRequest
@@ -25,7 +25,7 @@ from hashscan.service.tables import Entry, History
 from hashscan.service.tables_exchange import FeedCheckpoint, FeedRef
 from tests.support.list_files import entry, page, tombstone
 from tests.support.ncmec import LOGIN, Source, serving
-from tests.support.service import LIST, load, make, md5, sha1
+from tests.support.service import LIST, load, make, md5, reinstate, sha1
 
 A1 = Shape(categories=frozenset({"A1"}))
 FEB, MARCH = "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"
@@ -65,7 +65,7 @@ def test_a_withdrawn_entry_comes_back_by_hand_only(tmp_path: Path) -> None:
     take(data, tombstone("a"))
     report = take(data, entry("a", at=MARCH))
     assert dict(report.refused) == {"withdrawn": 1}
-    admin.reinstate(data, LIST, sha1("a"), "asked them")
+    reinstate(data, LIST, sha1("a"), "asked them")
     assert take(data, entry("a", at=MARCH)).unchanged == 1
     assert standings(data) == {"a": "active"}
     assert take(data, tombstone("a", at="2026-04-01T00:00:00Z")).withdrawn == 1, "the name means the entry again"

@@ -26,13 +26,31 @@ from hashscan.service.tables import Entry, Phase
 from hashscan.service.tables_back import OutcomeRow
 from hashscan.strict_json import StrictJsonError
 from tests.support.databases import both
-from tests.support.service import LIST, NONCE, Agent, Client, Clock, asking, digest, enrol, load, make, md5, question, sha1
+from tests.support.service import (
+    LIST,
+    NONCE,
+    Agent,
+    Client,
+    Clock,
+    asking,
+    digest,
+    dispute,
+    enrol,
+    load,
+    make,
+    md5,
+    question,
+    sha1,
+    withdraw,
+)
 
 AGENT_PATHS = [
     ("GET", "/v1/files/timestamp.json"),
     ("GET", "/v1/files/police-1-1.filter"),
     ("POST", "/v1/confirm"),
     ("POST", "/v1/outcomes"),
+    ("POST", "/v1/disputes"),
+    ("GET", "/v1/disputes/d_x"),
 ]
 
 
@@ -214,8 +232,8 @@ def test_the_prefix_alone_decides_what_is_handed_out(shared: Shared) -> None:
 @both
 def test_standing_and_the_self_test_travel(tmp_path: Path) -> None:
     data, agent = ready(tmp_path)
-    admin.withdraw(data, LIST, sha1("a"), "a stock image")
-    admin.dispute(data, LIST, md5("b"), "somebody objects")
+    withdraw(data, LIST, sha1("a"), "a stock image")
+    dispute(data, LIST, md5("b"), "somebody objects")
     test = {algorithm.value: value for algorithm, value in selftest.digests().items()}
     with asking(data, agent) as client:
         said = confirm(client, agent, question({"sha1": sha1("a")}, {"md5": md5("b")}, test))

@@ -21,7 +21,7 @@ from hashscan.service.merging import CONFLICT_NOTE, Fate, Known, Row, absorb, ad
 from hashscan.service.store import open_store
 from hashscan.service.tables import Entry, HashList, History, ImportRun
 from tests.support.databases import both
-from tests.support.service import LIST, digest, load, make, md5, sha1
+from tests.support.service import LIST, digest, load, make, md5, sha1, withdraw
 
 A, B, C = (bytes([letter]) * 16 for letter in b"abc")
 X, Y = b"x" * 20, b"y" * 20
@@ -240,7 +240,7 @@ def test_trivial_digests_are_refused_and_the_rest_comes_in(tmp_path: Path) -> No
 def test_a_withdrawn_entry_does_not_come_back(tmp_path: Path) -> None:
     data = make(tmp_path)
     load(data, f"{sha1('a')}\n{sha1('b')}\n")
-    admin.withdraw(data, LIST, sha1("a"), "a stock image")
+    withdraw(data, LIST, sha1("a"), "a stock image")
     report = load(data, f"{sha1('a')}\n{sha1('b')}\n", source_name="be")
     assert (report.merged, dict(report.refused)) == (1, {"withdrawn": 1})
     assert [one.standing for one in stored(data)] == ["withdrawn", "active"]

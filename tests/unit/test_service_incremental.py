@@ -26,7 +26,7 @@ from hashscan.service.tables_out import Lingering
 from tests.support.acting import Told
 from tests.support.budget import attempts
 from tests.support.hotline import hashed
-from tests.support.service import LIST, Agent, Clock, asking, enrol, load, make, md5, sha1
+from tests.support.service import LIST, Agent, Clock, asking, enrol, load, make, md5, reinstate, sha1, withdraw
 
 ADDING = Limits(quick=0, share=2)
 TERMS = Terms(limits=ADDING)
@@ -48,7 +48,7 @@ class Hotline:
         load(self.data, "md5,sha1\n" + "".join(f"{md5(str(name))},{sha1(str(name))}\n" for name in names))
 
     def withdraw(self, name: object) -> None:
-        admin.withdraw(self.data, LIST, sha1(str(name)), "a mistake")
+        withdraw(self.data, LIST, sha1(str(name)), "a mistake")
 
     def publish(self, terms: Terms = TERMS) -> dict[str, Published]:
         return {one.provider: one for one in admin.publish(self.data, terms=terms)}
@@ -167,7 +167,7 @@ def test_what_comes_back_while_it_lingers_is_counted_once(hotline: Hotline) -> N
     hotline.add("new")
     found = hotline.publish()
     assert {name: one.lingering for name, one in found.items()} == {"acme": 2, "late": 0}
-    admin.reinstate(hotline.data, LIST, sha1("1"), "it was right")
+    reinstate(hotline.data, LIST, sha1("1"), "it was right")
     found = hotline.publish()
     assert {name: (one.why, one.lingering) for name, one in found.items()} == {"acme": ("", 1), "late": ("", 0)}
     assert all(hotline.holds(one, 1) for one in found.values())
@@ -186,7 +186,7 @@ def test_a_list_that_went_back_and_forth_behind_a_suspended_provider(hotline: Ho
     hotline.withdraw("comes and goes")
     assert hotline.publish()["acme"].lingering == 1
     admin.set_phase(hotline.data, "away", Phase.REGULAR)
-    admin.reinstate(hotline.data, LIST, sha1("comes and goes"), "it was right")
+    reinstate(hotline.data, LIST, sha1("comes and goes"), "it was right")
     found = hotline.publish()
     assert all(hotline.holds(one, "comes and goes") for one in found.values())
     assert {one.tokens - one.lingering for one in found.values()} == {802 + bloom.CANARIES}
@@ -316,7 +316,7 @@ def act(hotline: Hotline, what: str, name: str, standing: dict[str, bool], suspe
     elif what == "withdraw":
         hotline.withdraw(name)
     elif what == "reinstate":
-        admin.reinstate(hotline.data, LIST, sha1(name), "it was right")
+        reinstate(hotline.data, LIST, sha1(name), "it was right")
     elif what == "add":
         hotline.add(name)
     if what in ("add", "withdraw", "reinstate"):

@@ -24,6 +24,8 @@ def test_the_document_names_every_door_and_every_status_of_the_protocol() -> Non
     assert said == {
         ("/v1/confirm", "post"): agents | sent | {"409"},
         ("/v1/outcomes", "post"): agents | sent,
+        ("/v1/disputes", "post"): agents | sent | {"409"},
+        ("/v1/disputes/{dispute_id}", "get"): agents | {"404", "422"},
         ("/v1/enrol", "post"): agents | sent | {"409", "410"},
         ("/v1/api-keys", "post"): agents - {"200"} | sent | {"201", "409"},
         ("/v1/api-keys/retire", "post"): agents | sent | {"409"},

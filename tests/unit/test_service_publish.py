@@ -21,7 +21,7 @@ from hashscan.service.planning import Wanted
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
 from tests.support.databases import both
-from tests.support.service import LIST, Agent, Clock, asking, digest, enrol, load, make, md5, sha1
+from tests.support.service import LIST, Agent, Clock, asking, digest, dispute, enrol, load, make, md5, reinstate, sha1, withdraw
 
 ANEW = Terms(anew=True)
 
@@ -72,8 +72,8 @@ def test_withdrawn_entries_leave_with_the_next_version_and_disputed_ones_stay(tm
     agent = enrol(data)
     load(data, "\n".join(sha1(name) for name in "abc"))
     admin.publish(data)
-    admin.withdraw(data, LIST, sha1("a"), "a stock image")
-    admin.dispute(data, LIST, sha1("b"), "somebody objects")
+    withdraw(data, LIST, sha1("a"), "a stock image")
+    dispute(data, LIST, sha1("b"), "somebody objects")
     (one,) = admin.publish(data)
     assert one.list.version == 2
     assert one.entries == 3
@@ -85,7 +85,7 @@ def test_an_empty_list_still_carries_the_self_test(tmp_path: Path) -> None:
     data = make(tmp_path)
     agent = enrol(data)
     load(data, sha1("a"))
-    admin.withdraw(data, LIST, sha1("a"), "the only one")
+    withdraw(data, LIST, sha1("a"), "the only one")
     (one,) = admin.publish(data)
     assert (one.entries, one.tokens) == (1, 1 + bloom.CANARIES)
     assert filter_of(data, agent).header.algorithms == (Algorithm.SHA256,)
@@ -241,7 +241,7 @@ def test_sizes_are_published_where_every_entry_in_force_has_one(tmp_path: Path) 
     load(data, sha1("c"))
     admin.publish(data)
     assert filter_of(data, agent, version=2).sizes is None, "one entry of unknown size, and files of every size must be read"
-    admin.withdraw(data, LIST, sha1("c"), "not known any more")
+    withdraw(data, LIST, sha1("c"), "not known any more")
     admin.publish(data)
     assert filter_of(data, agent, version=3).sizes is not None
 
@@ -262,7 +262,7 @@ def test_a_delta_leads_from_each_version_to_the_next(tmp_path: Path) -> None:
     here = published(data, "police-1-1.filter")
     for version in (2, 3):
         load(data, sha1(f"new {version}"))
-        admin.withdraw(data, LIST, sha1(str(version)), "a mistake")
+        withdraw(data, LIST, sha1(str(version)), "a mistake")
         (one,) = admin.publish(data)
         change = published(data, f"police-{version - 1}-{version}-1.delta")
         assert one.delta == len(change)
@@ -339,7 +339,7 @@ def test_withdrawn_tokens_are_told_until_the_entry_is_back(tmp_path: Path) -> No
     load(data, f"md5,sha1\n{md5('a')},{sha1('a')}\n{md5('b')},{sha1('b')}\n")
     (one,) = admin.publish(data)
     assert one.withdrawn == 0
-    entry = admin.withdraw(data, LIST, sha1("a"), "a stock image").entries[0]
+    entry = withdraw(data, LIST, sha1("a"), "a stock image").entries[0]
     (one,) = admin.publish(data)
     assert one.withdrawn == 1
     (told,) = withdrawn.decode(published(data, "police-2-1.withdrawn"), ListRef(LIST, 2, 1))
@@ -353,7 +353,7 @@ def test_withdrawn_tokens_are_told_until_the_entry_is_back(tmp_path: Path) -> No
         assert target.withdrawn.name == "police-2-1.withdrawn"
         response = client.get("/v1/files/police-2-1.withdrawn")
         assert hashlib.sha256(response.content).hexdigest() == target.withdrawn.sha256
-        admin.reinstate(data, LIST, entry, "it was right")
+        reinstate(data, LIST, entry, "it was right")
         admin.publish(data)
         assert client.lists(trust).targets[0].withdrawn is None
         assert client.get("/v1/files/police-2-1.withdrawn").status_code == 200, "an agent may be mid-way"

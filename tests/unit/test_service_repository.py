@@ -24,7 +24,7 @@ from hashscan.service.repository import KEPT_METADATA, RENEW_AFTER, SERVED_WHILE
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase, Repository
 from tests.support.databases import both
-from tests.support.service import LIST, Agent, Client, Clock, asking, enrol, load, make, question, sha1
+from tests.support.service import LIST, Agent, Client, Clock, asking, enrol, load, make, question, sha1, withdraw
 
 
 def ready(tmp_path: Path) -> tuple[Path, Agent]:
@@ -339,7 +339,7 @@ def test_an_exported_folder_serves_a_host_without_a_network(tmp_path: Path) -> N
     data, agent = ready(tmp_path)
     load(data, "\n".join(sha1(str(number)) for number in range(2000)))
     admin.publish(data)
-    admin.withdraw(data, LIST, sha1("a"), "a mistake")
+    withdraw(data, LIST, sha1("a"), "a mistake")
     admin.publish(data)
     stick = tmp_path / "stick"
     files = admin.export(data, "acme", stick)

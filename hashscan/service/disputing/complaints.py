@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from hashscan.model import Standing
 from hashscan.service.actors import Actor, Deed, PersonRole, require
 from hashscan.service.disputing import acts, rules
 from hashscan.service.disputing.rules import DisputeState, NoSuchDisputeError
@@ -125,7 +126,7 @@ def _met(session: Session, provider_id: int, complaint: Complaint) -> Entry:
         .where(HashList.name == complaint.list_id, Entry.public_id == complaint.entry)
     )
     entry = session.scalar(query)
-    if entry is not None:
+    if entry is not None and entry.standing != Standing.TEST:
         outcome = select(OutcomeRow.id).where(OutcomeRow.provider_id == provider_id, OutcomeRow.entry_id == entry.id).limit(1)
         if session.scalar(outcome) is not None:
             return entry

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from hashscan.errors import UsageError
 from hashscan.known.hash_list import BadLine, parse_line
-from hashscan.model import Standing
-from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList
+from hashscan.model import Algorithm, Standing
+from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList, prefix
 
 
 def find(session: Session, list_name: str, named: str) -> Sequence[Entry]:
@@ -25,7 +25,7 @@ def find(session: Session, list_name: str, named: str) -> Sequence[Entry]:
             parsed = None
         if parsed is None:
             raise UsageError("an entry is named by its id (e_...) or one of its digests in hex")
-        query = query.where(or_(*(DIGEST_COLUMNS[one][0] == parsed.digest for one in parsed.algorithms)))
+        query = query.where(or_(*(_holds(one, parsed.digest) for one in parsed.algorithms)))
     entries = session.scalars(query.order_by(Entry.id)).all()
     if not entries:
         raise UsageError(f"the list {list_name!r} has no such entry")
@@ -38,12 +38,18 @@ def refuse_test(entry: Entry) -> None:
         raise UsageError("this is the self-test entry, without which a silent miss would not be noticed")
 
 
+def _holds(algorithm: Algorithm, digest: bytes) -> ColumnElement[bool]:
+    """The prefix is what has an index."""
+    column, prefixes = DIGEST_COLUMNS[algorithm]
+    return and_(prefixes == prefix(digest), column == digest)
+
+
 def sharing(session: Session, entries: Sequence[Entry], standing: Standing) -> Sequence[Entry]:
     """Entries in force that share a digest with one of ``entries`` and have another standing than ``standing``."""
     same = [
-        column == digest
+        _holds(algorithm, digest)
         for entry in entries
-        for algorithm, (column, _) in DIGEST_COLUMNS.items()
+        for algorithm in Algorithm
         if (digest := getattr(entry, algorithm.value)) is not None
     ]
     query = select(Entry).where(
