@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hashscan.cli import (
+    service_backup,
     service_exports,
     service_fetch,
     service_keys,
@@ -41,6 +42,8 @@ def command(ctx: click.Context, data: Path) -> None:
     ctx.obj = data
 
 
+command.add_command(service_backup.backup)
+command.add_command(service_backup.restore)
 command.add_command(service_keys.group)
 command.add_command(service_providers.group)
 command.add_command(service_serve.serve)

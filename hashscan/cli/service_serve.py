@@ -30,6 +30,7 @@ class _Pem:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8443, show_default=True, help="0 picks a free one.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer: one a core.")
 @click.option("--tls-cert", type=_FILE, help="Certificate chain (PEM), for small set-ups; else TLS is a reverse proxy's work.")
 @click.option("--tls-key", type=_FILE, help="Its private key (PEM).")
 @click.option("--tls-client-ca", type=_FILE, help="Agents must show a certificate of this authority (PEM).")
@@ -46,7 +47,12 @@ def serve(data: Path, /, host: str, port: int, **more: Any) -> int:
     pem = _Pem(more["tls_cert"], more["tls_key"], more["tls_client_ca"])
     pem.check()
     tls = Tls(pem.cert, pem.key, pem.client_ca) if pem.cert and pem.key else None
-    run(data, Door(host, port, tls), _options(more), ready=lambda url: click.echo(f"answering on {url}", err=True))
+    run(
+        data,
+        Door(host, port, tls, more["workers"]),
+        _options(more),
+        ready=lambda url: click.echo(f"answering on {url}", err=True),
+    )
     return ExitCode.OK
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from hashscan.flow.crew import Crew
+from hashscan.flow.herd import MAX_WORKERS, Herd
 from hashscan.flow.keeper import Keeper
 from hashscan.flow.ledger import Blame, Commit, Item, Ledger, Result_co, Start, Worker
 from hashscan.flow.probe import unanswered
@@ -88,4 +89,19 @@ def share(
             keeper.keep(ledger.left())
 
 
-__all__ = ["BEAT", "Blame", "Commit", "Keeper", "Ledger", "Staff", "Start", "Worker", "alone", "never", "share", "unanswered"]
+__all__ = [
+    "BEAT",
+    "MAX_WORKERS",
+    "Blame",
+    "Commit",
+    "Herd",
+    "Keeper",
+    "Ledger",
+    "Staff",
+    "Start",
+    "Worker",
+    "alone",
+    "never",
+    "share",
+    "unanswered",
+]

@@ -20,6 +20,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from hashscan import flow
 from hashscan.errors import HashscanError, UsageError
 from hashscan.service.app import create_app
 from hashscan.service.patience import PatientProtocol
@@ -75,11 +76,15 @@ class _Server(uvicorn.Server):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where agents come in. Port 0 picks a free one; without ``tls`` plain HTTP is spoken."""
+    """Where agents come in. Port 0 picks a free one; without ``tls`` plain HTTP is spoken. ``workers`` are processes.
+
+    Several accept from one socket: of one that dies only the answers under way are lost, and another takes its place.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     tls: Tls | None = None
+    workers: int = 1
 
 
 def serve(
@@ -95,19 +100,37 @@ def serve(
     ``ready`` is called with the URL once connections are accepted. Raises `UsageError` (no service in
     ``data``, the address or the certificate cannot be used). Main thread only, because of the signals.
     """
-    tls = door.tls
-    if tls is not None:
-        tls.check()
+    if not 1 <= door.workers <= flow.MAX_WORKERS:
+        raise UsageError(f"there are 1 to {flow.MAX_WORKERS} workers")
+    if door.tls is not None:
+        door.tls.check()
     app = create_app(data, options=options)
     try:
         listener = _listen(door.host, door.port)
     except BaseException:
         app.state.served.store.close()
         raise
-    url = _url("https" if tls else "http", door.host, listener.getsockname()[1])
-    server = _Server(_config(app, tls), lambda: ready(url) if ready is not None else None, follow)
-    with _quiet_signals(), listener:
-        server.run(sockets=[listener])
+    url = _url("https" if door.tls else "http", door.host, listener.getsockname()[1])
+
+    def tell() -> None:
+        if ready is not None:
+            ready(url)
+
+    def work(say: Callable[[], None]) -> None:
+        _answer(create_app(data, options=options), door, listener, say, None)
+
+    with listener:
+        if door.workers == 1:
+            _answer(app, door, listener, tell, follow)
+        else:
+            app.state.served.store.close()  # no connection to a database survives a fork: each worker opens its own
+            flow.Herd(work, door.workers, patience=SHUTDOWN_SECONDS + 5).run(tell, follow=follow)
+
+
+def _answer(app: FastAPI, door: Door, listener: socket.socket, ready: Callable[[], None], follow: int | None) -> None:
+    """One process of the service, from its first answer to its last."""
+    with _quiet_signals():
+        _Server(_config(app, door.tls), ready, follow).run(sockets=[listener])
 
 
 def _config(app: FastAPI, tls: Tls | None) -> uvicorn.Config:

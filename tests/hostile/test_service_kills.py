@@ -1,0 +1,161 @@
+"""Killed under load: an outcome that got a receipt is there afterwards, and once; workers that die are replaced."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from hashscan.central.client import HttpService, Link
+from hashscan.errors import ServiceUnavailable
+from hashscan.known import verdicts
+from hashscan.model import Action, Outcome
+from hashscan.service import admin
+from hashscan.service.keys import OnlineKeys
+from hashscan.service.store import open_store
+from hashscan.service.tables_back import OutcomeRow
+from tests.support import databases
+from tests.support.budget import attempts
+from tests.support.databases import both
+from tests.support.service import LIST, enrol, load, make, sha1
+from tests.support.serving import Running
+
+CLIENTS = 3
+KILLS = 3
+
+
+class Teller(threading.Thread):
+    """An agent that tells outcomes in order, each until it has a receipt: what it holds receipts of is in ``receipts``."""
+
+    def __init__(self, number: int, url: str, api_key: str, keys: object) -> None:
+        super().__init__(daemon=True)
+        self.receipts: list[str] = []
+        self.lost = 0
+        self.error: BaseException | None = None
+        self.enough = threading.Event()
+        self._number, self._link, self._keys = number, Link(url, api_key), keys
+
+    def run(self) -> None:
+        service = HttpService(self._link)
+        try:
+            for count in itertools.count():
+                if self.enough.is_set():
+                    return
+                self._tell(service, f"o_{self._number}_{count}")
+        except BaseException as error:
+            self.error = error
+        finally:
+            service.close()
+
+    def _tell(self, service: HttpService, name: str) -> None:
+        outcome = Outcome(name, "e_unknown", LIST, "0" * 64, Action.REPORTED, 1.0, 2.0)
+        while not self.enough.is_set():
+            try:
+                answer = service.report_outcomes([outcome])
+            except ServiceUnavailable:  # it is down, or died before it answered: told again, as agents do
+                self.lost += 1
+                time.sleep(0.02)
+                continue
+            (receipt,) = verdicts.open_receipts(self._keys, answer, "acme")  # type: ignore[arg-type]
+            assert receipt.outcome_id == name
+            self.receipts.append(name)
+            return
+
+
+def ready(tmp_path: Path) -> tuple[Path, str, object]:
+    data = make(tmp_path)
+    agent = enrol(data)
+    load(data, sha1("a"))
+    admin.publish(data)
+    with open_store(data) as store:
+        return data, agent.api_key, OnlineKeys.open(store).verdict_keys()
+
+
+def until(condition: object, seconds: float = 240.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+@both
+@pytest.mark.slow
+def test_no_outcome_with_a_receipt_is_lost_and_none_counts_twice(tmp_path: Path) -> None:
+    data, api_key, keys = ready(tmp_path)
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    kinds = ["all", "worker", *(["database"] if databases.chosen() == "postgresql" else [])]
+    done = []
+    with Running(data, workers=2) as running:
+        tellers = [Teller(number, running.url, api_key, keys) for number in range(CLIENTS)]
+        for teller in tellers:
+            teller.start()
+        for number in range(attempts(KILLS)):
+            before = sum(len(one.receipts) for one in tellers)
+            until(lambda before=before: sum(len(one.receipts) for one in tellers) > before + 3)
+            time.sleep(chance.random() * 0.2)
+            done.append(kinds[number % len(kinds)])
+            if done[-1] == "all":
+                running.kill()
+                running.again()
+            elif done[-1] == "worker":
+                victim = chance.choice(running.workers())
+                os.kill(victim, signal.SIGKILL)
+                until(lambda victim=victim: victim not in running.workers() and len(running.workers()) == 2)
+            else:
+                databases.server().stop(kill=True)
+                databases.server().start()
+        before = sum(len(one.receipts) for one in tellers)
+        until(lambda: sum(len(one.receipts) for one in tellers) > before + 3)
+        for teller in tellers:
+            teller.enough.set()
+        for teller in tellers:
+            teller.join(60)
+            assert teller.error is None, (seed, teller.error)
+        assert running.stop() == 0
+    with open_store(data) as store, store.reading() as session:
+        stored = list(session.scalars(select(OutcomeRow.outcome_id)))
+    receipts = [name for teller in tellers for name in teller.receipts]
+    assert len(stored) == len(set(stored)), (seed, "counted twice")
+    assert not set(receipts) - set(stored), (seed, "a receipt for nothing")
+    assert len(stored) - len(receipts) <= CLIENTS, "at most the last of each was stored without its receipt"
+    told = {teller._number: teller.lost for teller in tellers}
+    assert sum(told.values()) > 0, "the kills must have met requests, or this has shown nothing"
+    print(f"{len(done)} kills ({', '.join(done)}), {len(receipts)} receipts, {sum(told.values())} requests without an answer")
+
+
+def test_a_worker_that_dies_is_replaced_and_all_stop_in_order(tmp_path: Path) -> None:
+    data, _, _ = ready(tmp_path)
+    with Running(data, workers=2) as running:
+        first = running.workers()
+        assert len(first) == 2
+        for victim in first:
+            os.kill(victim, signal.SIGKILL)
+        until(lambda: len(running.workers()) == 2 and not set(first) & set(running.workers()))
+        second = running.workers()
+        assert running.stop() == 0
+        assert not any(Path(f"/proc/{pid}").exists() for pid in second)
+        assert running.said().count(b"answering on") == 1
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    data, _, _ = ready(tmp_path)
+    with Running(data, workers=2) as running:
+        workers = running.workers()
+        os.kill(running.process.pid, signal.SIGKILL)
+        running.process.wait()
+        until(lambda: not any(_alive(pid) for pid in workers))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
