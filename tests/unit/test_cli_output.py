@@ -77,7 +77,7 @@ def test_a_plain_list_has_no_version_and_its_entries_are_short() -> None:
 
 def test_the_picture_shows_what_the_program_says() -> None:
     line = [sys.executable, str(REPOSITORY / "scripts" / "picture"), "--check"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=clean_environment(), timeout=60)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=clean_environment(), timeout=300)
     assert (done.returncode, done.stdout.strip()) == (0, "the picture is up to date"), done.stderr
 
 
