@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -170,7 +170,10 @@ class Quotas:
 
 
 def set_allowance(session: Session, name: str | None, per_day: int | None, burst: int | None) -> Allowance:
-    """Change the numbers of a provider (None: of the service); returns what holds now. Raises `UsageError`."""
+    """Change the numbers of a provider (None: of the service); returns what holds now. Raises `UsageError`.
+
+    The budgets of a provider that is named are full again: who raises a quota wants those who wait for it to go on.
+    """
     for number, least in ((per_day, 0), (burst, MIN_BURST)):
         if number is not None and not least <= number <= MAX_PREFIXES:
             raise UsageError(f"a quota is from {least} to {MAX_PREFIXES} prefixes")
@@ -181,7 +184,10 @@ def set_allowance(session: Session, name: str | None, per_day: int | None, burst
         return Allowance(usual.prefixes_per_day, usual.prefixes_burst)
     provider = provider_row(session, name)
     provider.prefixes_per_day, provider.prefixes_burst = per_day, burst
-    return _allowance(per_day, burst, usual)
+    allowance = _allowance(per_day, burst, usual)
+    keys = select(ApiKey.id).where(ApiKey.provider_id == provider.id)
+    session.execute(update(Budget).where(Budget.api_key_id.in_(keys)).values(level=float(allowance.burst)))
+    return allowance
 
 
 def allowance_of(session: Session, api_key_id: int) -> Allowance:
