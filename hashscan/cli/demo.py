@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from hashscan.cli.demo_pages import show_pages
 from hashscan.cli.main import run
 from hashscan.errors import ExitCode, UsageError
 from hashscan.model import CaseState
@@ -25,11 +26,15 @@ class DemoFailure(Exception):
 
 @click.command(name="demo")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Work in this new folder and leave it behind.")
-def command(keep: Path | None) -> int:
+@click.option("--pages", is_flag=True, help="Instead: serve the pages of a hotline with made-up data, until Ctrl-C.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="With --pages: the port on loopback; 0 picks one.")
+def command(keep: Path | None, port: int, **options: bool) -> int:
     """Show the whole job on this machine with harmless files: list, publish, sync, scan, confirm, quarantine, restore.
 
     Leaves nothing behind. Exit 0: the expected findings were found, confirmed and quarantined, and one was restored.
     """
+    if options["pages"]:
+        return _pages(keep, port)
     try:
         if keep is not None:
             _make(keep)
@@ -41,6 +46,16 @@ def command(keep: Path | None) -> int:
         click.echo(f"the demo FAILED: {failure}", err=True)
         return ExitCode.CRASH
     click.secho("\nThe demo succeeded.", bold=True)
+    return ExitCode.OK
+
+
+def _pages(keep: Path | None, port: int) -> int:
+    if keep is not None:
+        _make(keep)
+        show_pages(keep, port)
+    else:
+        with tempfile.TemporaryDirectory(prefix="hashscan-demo-") as folder:
+            show_pages(Path(folder), port)
     return ExitCode.OK
 
 

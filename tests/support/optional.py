@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hashscan.files.filesystems import filesystem_of
-from tests.support import injecting, postgres, slow_fuse
+from tests.support import axe, chromium, injecting, postgres, slow_fuse
 from tests.support.grounds import can_loop
 from tests.support.mounts import can_mount
 
@@ -61,6 +61,8 @@ def _device_nodes() -> bool:
 
 
 COMPONENTS = {
+    "chromium": Component(lambda: chromium.program() is not None, "install chromium"),
+    "axe-core": Component(lambda: axe.source() is not None, "install npm, and let it reach its registry"),
     "device-nodes": Component(_device_nodes, "run as root, outside a container that forbids mknod"),
     "own-mounts": Component(can_mount, "run as root, or allow user namespaces"),
     "fuse": Component(slow_fuse.present, "run as root, with /dev/fuse"),

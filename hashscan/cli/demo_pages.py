@@ -1,0 +1,38 @@
+"""hashscan demo --pages: the pages of a service full of made-up data, until Ctrl-C."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+import click
+
+from hashscan.cli.service_admin import admin
+
+_PASSWORD_WORDS = 4
+
+
+def show_pages(folder: Path, port: int) -> None:
+    """Make a service in ``folder``, fill it, and serve it on loopback. Returns after SIGINT or SIGTERM. Raises `UsageError`."""
+    service = admin()
+    # The service is an extra.
+    from hashscan.service.run import serve  # noqa: PLC0415
+    from hashscan.service.store import open_store  # noqa: PLC0415
+    from hashscan.service.web import made_up  # noqa: PLC0415
+
+    data, password = folder / "service", "-".join(secrets.token_hex(2) for _ in range(_PASSWORD_WORDS))
+    click.echo("Making up four months of eight companies that do not exist ...", err=True)
+    service.init(data, name="Example Hotline", root_keys=folder / "root-keys")
+    with open_store(data) as store:
+        made_up.fill(store, time.time(), password=password)
+
+    def ready(url: str) -> None:
+        click.secho(f"\n{url}/web/", bold=True)
+        click.echo("\nLog in as one of these; the password of all is")
+        click.secho(f"  {password}\n", bold=True)
+        for name, role, provider in made_up.PEOPLE:
+            click.echo(f"  {name:8}{role}{f' of {provider}' if provider else ''}")
+        click.echo("\nCtrl-C ends it and leaves nothing behind.")
+
+    serve(data, host="127.0.0.1", port=port, ready=ready)
