@@ -17,7 +17,8 @@ def show_pages(folder: Path, port: int) -> None:
     """Make a service in ``folder``, fill it, and serve it on loopback. Returns after SIGINT or SIGTERM. Raises `UsageError`."""
     service = admin()
     # The service is an extra.
-    from hashscan.service.run import serve  # noqa: PLC0415
+    from hashscan.service.run import Door, serve  # noqa: PLC0415
+    from hashscan.service.serving import Options  # noqa: PLC0415
     from hashscan.service.store import open_store  # noqa: PLC0415
     from hashscan.service.web import made_up  # noqa: PLC0415
 
@@ -35,4 +36,4 @@ def show_pages(folder: Path, port: int) -> None:
             click.echo(f"  {name:8}{role}{f' of {provider}' if provider else ''}")
         click.echo("\nCtrl-C ends it and leaves nothing behind.")
 
-    serve(data, host="127.0.0.1", port=port, ready=ready)
+    serve(data, Door("127.0.0.1", port), Options(), ready=ready)
