@@ -16,6 +16,7 @@ from hashscan.service.disputing import complaints
 from hashscan.service.disputing.complaints import Complainer, Complaint
 from hashscan.service.entries import new_public_ids
 from hashscan.service.monitor.pseudonyms import pseudonyms
+from hashscan.service.parsing import Report
 from hashscan.service.receiving import receive
 from hashscan.service.store import open_store
 from hashscan.service.tables import Entry, HashList, Phase, Provider
@@ -89,7 +90,7 @@ def _company(session: Session, name: str, list_id: int, now: float) -> Company:
     for number, action in enumerate((Action.REPORTED, Action.QUARANTINED)):
         seen = now - 3 * 86_400 + number
         told = Outcome(f"o-{name}-{number}", entry, "police", "0" * 64, action, seen, seen + 60, f"f-{name}-{number}")
-        receive(session, caller, [told], seen + 90)
+        receive(session, caller, Report((told,)), seen + 90)
     who = Complainer(provider.id, name, key.id)
     told = complaints.complain(session, who, Complaint(f"k-{name}", "police", entry, f"doubts of {name}"), now - 3600)
     return Company(name, pseudonyms(session)[name], key.label, key.site, entry, told.dispute)

@@ -23,7 +23,7 @@ from tests.support.chromium import Chromium, Tab, chromium
 pytestmark = [pytest.mark.optional("chromium"), pytest.mark.optional("axe-core")]
 
 DESK, PHONE = 1280, 375
-NO_PAGES = {"style", "icon", "start"}
+NO_PAGES = {"style", "icon", "start", "export_json", "export_csv"}
 LOOKS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (  # width, dark, rules of axe (none: all of them)
     (DESK, False, ()),
     (DESK, True, ("color-contrast",)),

@@ -59,6 +59,12 @@ ROUTES: dict[tuple[str, str], list[Route]] = {
         Route(f"/overview{more}", all_of(200, ACME, GLOBEX))
         for more in ("", "?names=yes", "?provider=acme", "?provider=globex&names=yes", "?period=all&open=all", "?country=NL")
     ],
+    ("GET", "export_json"): [Route("/export/monitor.json?names=yes", {HOTLINE: 200, AUTHORITY: 200})],
+    ("GET", "export_csv"): [
+        Route("/export/providers.csv?names=yes", {HOTLINE: 200, AUTHORITY: 200}),
+        Route("/export/open.csv", {HOTLINE: 200, AUTHORITY: 200}),
+        Route("/export/nothing.csv", {HOTLINE: 404, AUTHORITY: 404}),
+    ],
     ("GET", "own"): [
         Route(f"/own{more}", {ACME: 200, GLOBEX: 200})
         for more in ("", "?provider=acme", "?provider=globex&names=yes&period=all")
@@ -219,6 +225,22 @@ def test_names_are_hidden_until_they_are_asked_for(app: FastAPI, there: World) -
         browser = browse(app, who)
         assert leaked(browser.get("/web/overview"), ("acme", "globex", "cellar-acme")) == []
         assert "acme" in browser.get("/web/overview?names=yes").text
+
+
+def test_an_authority_takes_figures_away(app: FastAPI, there: World) -> None:
+    browser = browse(app, AUTHORITY)
+    response = browser.get("/web/export/monitor.json")
+    assert re.fullmatch(
+        r'attachment; filename="hashscan-\d{4}-\d\d-\d\d-monitor.json"', response.headers["content-disposition"]
+    )
+    document = response.json()
+    assert document["total"]["overdue"] == 0, "disputed entries are not overdue"
+    assert {one["key"] for one in document["providers"]} == {one.pseudonym for one in there.companies.values()}
+    named = browser.get("/web/export/monitor.json?names=yes").json()
+    assert {one["key"] for one in named["providers"]} == set(there.companies)
+    lines = browser.get("/web/export/providers.csv?names=yes&provider=acme").text.splitlines()
+    assert lines[0].startswith("schema,table,as_of,provider,findings,open")
+    assert [line.split(",")[3] for line in lines[1:]] == ["acme"]
 
 
 def test_people_open_no_door_of_agents_and_agents_no_page(app: FastAPI, there: World) -> None:

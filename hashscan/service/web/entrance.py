@@ -45,6 +45,8 @@ PAGES = {
     "start_second_factor": EVERY_ROLE,
     "end_second_factor": EVERY_ROLE,
     "overview": frozenset({_H, _R, _A}),
+    "export_json": frozenset({_H, _A}),
+    "export_csv": frozenset({_H, _A}),
     "own": frozenset({_P}),
     "provider": frozenset({_H, _A, _P}),
     "disputes": frozenset({_H, _R, _P}),

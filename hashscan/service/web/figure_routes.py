@@ -13,6 +13,7 @@ from starlette.responses import Response
 from hashscan.errors import UsageError
 from hashscan.service import agents
 from hashscan.service.actors import Actor, Deed, PersonRole, may, sees_provider
+from hashscan.service.monitor.exporting import TABLES
 from hashscan.service.monitor.figures import Group
 from hashscan.service.monitor.pseudonyms import pseudonyms
 from hashscan.service.monitor.views import monitor
@@ -49,6 +50,7 @@ def overview(visit: Entered) -> Response:
         quiet=quiet[:_QUIET_SHOWN],
         quiet_more=max(0, len(quiet) - _QUIET_SHOWN),
         day_seconds=DAY_SECONDS,
+        tables=tuple(TABLES),
     )
 
 

@@ -25,6 +25,7 @@ from hashscan.service.disputing import acts, complaints
 from hashscan.service.disputing.complaints import Complainer, Complaint
 from hashscan.service.disputing.rules import Opinion
 from hashscan.service.entries import new_public_ids
+from hashscan.service.parsing import Report
 from hashscan.service.receiving import receive
 from hashscan.service.store import Store
 from hashscan.service.tables import ApiKey, Entry, HashList, Phase, Provider, prefix
@@ -85,7 +86,7 @@ def fill(store: Store, now: float, *, password: str, cost: Cost = COST) -> None:
         entries = _lists(session, now - (DAYS + 10) * _DAY)
         callers = [_admitted(session, one, now) for one in COMPANIES]
         for at, caller, outcome in sorted(_outcomes(dice, callers, entries, now), key=lambda one: one[0]):
-            receive(session, caller, [outcome], at)
+            receive(session, caller, Report((outcome,)), at)
         for name, role, provider in PEOPLE:
             people.add(session, name, role, provider, now - 60 * _DAY)
             session.flush()
@@ -193,6 +194,6 @@ def _met(session: Session, entry: Entry, list_name: str, at: float) -> None:
         caller = Caller(key.provider_id, company.name, company.phase, key.id, 1, key_ring(session, key.provider_id))
         finding = f"f_{entry.public_id}_{number}"
         where = (list_name, entry.public_id)
-        receive(session, caller, [_outcome(finding, where, Action.QUARANTINED, at, at + 40)], at + 50)
+        receive(session, caller, Report((_outcome(finding, where, Action.QUARANTINED, at, at + 40),)), at + 50)
         if number:
-            receive(session, caller, [_outcome(finding, where, Action.RESTORED, at, at + _DAY)], at + _DAY)
+            receive(session, caller, Report((_outcome(finding, where, Action.RESTORED, at, at + _DAY),)), at + _DAY)

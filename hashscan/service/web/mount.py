@@ -16,7 +16,7 @@ from hashscan.service.disputing.rules import NoSuchDisputeError
 from hashscan.service.serving import Served
 from hashscan.service.store import is_busy
 from hashscan.service.tables import ServiceRow
-from hashscan.service.web import account_routes, dispute_routes, figure_routes, login_routes, record_routes
+from hashscan.service.web import account_routes, dispute_routes, export_routes, figure_routes, login_routes, record_routes
 from hashscan.service.web.entrance import LogInFirst, Refused, login_address
 from hashscan.service.web.passwords import COST, Cost
 from hashscan.service.web.rendering import bare
@@ -67,7 +67,7 @@ def pages_of(app: FastAPI) -> FastAPI:
 def new_pages() -> FastAPI:
     """The pages alone. Their documents are no part of the OpenAPI document: nobody else is meant to ask for them."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    for one in (login_routes, record_routes, account_routes, figure_routes, dispute_routes):
+    for one in (login_routes, record_routes, account_routes, figure_routes, export_routes, dispute_routes):
         app.router.routes.extend(one.router.routes)  # so that `app.routes` names each of them
     app.add_exception_handler(Refused, _on_refused)
     app.add_exception_handler(LogInFirst, _on_nobody)
