@@ -50,6 +50,10 @@ class Certificates:
             (authority or self.authority).issue_cert(f"{name}@agents.example", common_name=name, not_after=ends), name
         )
 
+    def server(self) -> Pair:
+        """The certificate of a server on loopback, as files."""
+        return self._write(self.authority.issue_cert(HOST, "localhost"), "server")
+
     def _write(self, issued: trustme.LeafCert, name: str) -> Pair:
         pair = Pair(self.folder / f"{name}.crt", self.folder / f"{name}.key")
         pair.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))

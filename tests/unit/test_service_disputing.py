@@ -215,6 +215,15 @@ def test_a_providers_word_pauses_the_entry_for_itself_only(hotline: Hotline) -> 
         assert complaints.told(session, ids[0], told.dispute) == told
 
 
+def test_the_first_person_who_agrees_with_a_provider_disarms_the_entry_for_all(hotline: Hotline) -> None:
+    dispute = hotline.complain(hotline.agent, "a").dispute
+    with hotline.session() as session:
+        assert acts.judge(session, BEA, dispute, C, "it is right", NOW).standing is Standing.ACTIVE
+        assert acts.judge(session, BEA, dispute, W, "no, it is wrong", NOW).standing is Standing.DISPUTED
+        assert acts.judge(session, BEA, dispute, C, "or is it", NOW).standing is Standing.DISPUTED, "nobody arms alone"
+        assert acts.judge(session, CEM, dispute, C, "it is right", NOW).standing is Standing.ACTIVE
+
+
 def test_the_same_complaint_again_is_one(hotline: Hotline) -> None:
     first = hotline.complain(hotline.agent, "a")
     assert hotline.complain(hotline.agent, "a", now=NOW + 99) == first

@@ -47,8 +47,8 @@ def dispute(session: Session, actor: Actor, entry: Entry, reason: str, now: floa
 def judge(session: Session, actor: Actor, dispute_id: str, opinion: Opinion, reason: str, now: float) -> Standpoint:
     """Somebody's opinion about a disputed entry; with the second person who agrees, it is decided and takes effect.
 
-    An opinion can be changed until then; the same person never counts twice. Raises `NotAllowedError`, `NoSuchDisputeError`,
-    `DecidedError`, `UsageError`.
+    One person who says that the entry is wrong makes it doubtful at once, as `dispute` does. An opinion can be changed until it
+    is decided; the same person never counts twice. Raises `NotAllowedError`, `NoSuchDisputeError`, `DecidedError`, `UsageError`.
     """
     require(actor, Deed.JUDGE)
     check_text(reason, "reason", rules.MAX_REASON)
@@ -66,6 +66,8 @@ def judge(session: Session, actor: Actor, dispute_id: str, opinion: Opinion, rea
         row.state, row.decided = rules.STATE_OF[decided].value, now
         who = " and ".join(one.by for one in rules.counting(voices(session, row)).values() if one.opinion is decided)
         change_standing(session, entry, rules.STANDING_OF[decided], f"decided: {reason}"[: rules.MAX_REASON], who, now)
+    elif opinion is Opinion.WITHDRAW:
+        change_standing(session, entry, rules.disarmed(Standing(entry.standing)), reason, actor.label, now)
     return standpoint(session, row, entry)
 
 
