@@ -48,7 +48,8 @@ def judge(session: Session, actor: Actor, dispute_id: str, opinion: Opinion, rea
     """Somebody's opinion about a disputed entry; with the second person who agrees, it is decided and takes effect.
 
     One person who says that the entry is wrong makes it doubtful at once, as `dispute` does. An opinion can be changed until it
-    is decided; the same person never counts twice. Raises `NotAllowedError`, `NoSuchDisputeError`, `DecidedError`, `UsageError`.
+    is decided; the same person never counts twice. Raises `NotAllowedError`, `NoSuchDisputeError`, `DecidedError`,
+    `UsageError`.
     """
     require(actor, Deed.JUDGE)
     check_text(reason, "reason", rules.MAX_REASON)
