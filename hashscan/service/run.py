@@ -11,9 +11,10 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -117,14 +118,24 @@ def serve(
             ready(url)
 
     def work(say: Callable[[], None]) -> None:
-        _answer(create_app(data, options=options), door, listener, say, None)
+        _answer(create_app(data, options=together), door, listener, say, None)
 
-    with listener:
+    with listener, _counted_together(options, door.workers) as together:
         if door.workers == 1:
             _answer(app, door, listener, tell, follow)
         else:
             app.state.served.store.close()  # no connection to a database survives a fork: each worker opens its own
             flow.Herd(work, door.workers, patience=SHUTDOWN_SECONDS + 5).run(tell, follow=follow)
+
+
+@contextmanager
+def _counted_together(options: Options, workers: int) -> Iterator[Options]:
+    """Several processes count in files of one fresh folder, which goes when they do."""
+    if workers == 1 or options.meters_folder is not None:
+        yield options
+        return
+    with tempfile.TemporaryDirectory(prefix="hashscan-meters-") as folder:
+        yield replace(options, meters_folder=Path(folder))
 
 
 def _answer(app: FastAPI, door: Door, listener: socket.socket, ready: Callable[[], None], follow: int | None) -> None:

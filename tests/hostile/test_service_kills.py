@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import signal
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,28 @@ def test_a_worker_that_dies_is_replaced_and_all_stop_in_order(tmp_path: Path) ->
         assert running.stop() == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in second)
         assert running.said().count(b"answering on") == 1
+
+
+def test_workers_count_together_and_what_a_dead_one_counted_stays(tmp_path: Path) -> None:
+    data, _, _ = ready(tmp_path)
+
+    def get(url: str) -> bytes:
+        with urllib.request.urlopen(url, timeout=30) as answer:  # a new connection each time: any worker may take it
+            return bytes(answer.read())
+
+    def health(url: str) -> float:
+        (value,) = re.findall(rb'requests_total\{[^}]*route="/health"[^}]*\} ([0-9.e+]+)', get(f"{url}/metrics"))
+        return float(value)
+
+    with Running(data, workers=2) as running:
+        for _ in range(20):
+            get(f"{running.url}/health")
+        assert [health(running.url) for _ in range(6)] == [20.0] * 6
+        victim, _ = running.workers()
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: victim not in running.workers() and len(running.workers()) == 2)
+        get(f"{running.url}/health")
+        assert [health(running.url) for _ in range(6)] == [21.0] * 6
 
 
 def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:

@@ -176,9 +176,11 @@ def test_what_forbids_an_export_says_what_helps(vault: Vault, case_id: str, tmp_
     assert caught.value.hint == "name one that does not exist yet"
 
 
-def test_a_glance_at_cases_that_are_named(vault: Vault, case_id: str, tmp_path: Path) -> None:
-    assert [case.id for case in some_at(tmp_path / "vault", [case_id])] == [case_id]
-    assert some_at(tmp_path / "none", []) == []
+def test_a_glance_reads_the_cases_that_are_asked_for(vault: Vault, case_id: str, tmp_path: Path) -> None:
+    assert [(case.id, case.state) for case in some_at(tmp_path / "vault", [case_id])] == [(case_id, CaseState.DONE)]
+    assert some_at(tmp_path / "vault", []) == []
+    (missing,) = some_at(tmp_path / "vault", ["0" * 16])
+    assert (missing.id, missing.state) == ("0" * 16, CaseState.DAMAGED)
 
 
 def test_a_restore_near_the_end_of_the_log_is_found(vault: Vault, case_id: str, tmp_path: Path) -> None:
