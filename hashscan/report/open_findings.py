@@ -72,7 +72,9 @@ class OpenFindings:
         self._concerned: set[str] = set()
 
     def tell(self, event: Event) -> None:
-        """Hear one event. Raises `StateError`."""
+        """Hear one event. Raises `StateError`. A run that could not begin has changed nothing."""
+        if event.type == "exit_error" and self._since is None:
+            return
         since = self._known()
         path = text(event.data, "path")
         if event.type == "scan_start":

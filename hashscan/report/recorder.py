@@ -8,10 +8,12 @@ cases, and a history of digests would be a hash list.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from hashscan import __version__
+from hashscan.errors import ExitCode, HashscanError
 from hashscan.model import Event, Json
 from hashscan.report.events import rfc3339
 from hashscan.report.fields import number, table
@@ -25,6 +27,7 @@ MOST_NOTES = 200
 MOST_NAME = 1024  # characters of a name
 
 _FINDING = ("size", "uid", "tenant", "source", "list", "entry", "grade", "standing", "category", "act", "reason", "verdict_id")
+_NO_RUN = (ExitCode.USAGE, ExitCode.INCOMPLETE)
 _BEGINNING = ("roots", "mode", "lists", "version", "settings")
 
 
@@ -62,13 +65,15 @@ class Rows:
 class Recorder:
     """Hears a run and makes the document of it. ``clock`` is seconds since 1970; ``keep`` is given the document, twice.
 
-    First when the run begins, so that one which is killed is known of, then at its end.
+    First when the run begins, so that one which is killed is known of, then at its end. A command that could not begin, because
+    it was typed or configured wrongly or has no state to work with, leaves nothing behind.
     """
 
     def __init__(self, head: RunHead, clock: Callable[[], float], keep: Callable[[Mapping[str, Json]], None]) -> None:
         self._head = head
         self._clock = clock
         self._keep = keep
+        self._heard = False
         self._begun: dict[str, Json] = {}
         self._end: Mapping[str, Json] = {}
         self._error: dict[str, Json] | None = None
@@ -93,6 +98,12 @@ class Recorder:
 
     def tell(self, event: Event) -> None:
         """Hear one event. Raises what ``keep`` raises."""
+        if event.type == "exit_error" and not self._heard:
+            if number(event.data, "exit_code") not in _NO_RUN:
+                with suppress(HashscanError):  # why it could not begin is told; mostly this is the same trouble once more
+                    self._finish(event)
+            return
+        self._heard = True
         if event.type in ("summary", "exit_error"):
             self._finish(event)
         elif hear := self._hears.get(event.type):

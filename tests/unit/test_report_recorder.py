@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from hashscan.errors import FilterError, UsageError
+from hashscan.errors import FilterError, StateError, UsageError
 from hashscan.model import Event, Json, Reason, Source
 from hashscan.report import document, events, recorder, schema
 from hashscan.report.recorder import Recorder, RunHead
@@ -53,6 +53,22 @@ def test_a_run_that_ended_early_says_why() -> None:
     assert told["error"] == {"error": "FilterError", "message": "too old", "hint": "sync", "exit_code": 20}
     assert (told["exit_code"], told["complete"], told["summary"]) == (20, False, None)
     valid(kept[-1])
+
+
+def test_a_command_that_could_not_begin_is_kept_only_where_a_run_was_meant() -> None:
+    for error in (UsageError("no such flag"), StateError("no state")):
+        assert heard(events.exit_error(error))[1] == []
+    told, kept = heard(events.exit_error(FilterError("too old", hint="sync")))
+    assert [one["exit_code"] for one in kept] == [20]
+    valid(told)
+
+    def fail(_told: Mapping[str, Json]) -> None:
+        raise StateError("full")
+
+    failing = Recorder(HEAD, lambda: HEAD.started, fail)
+    failing.tell(events.exit_error(FilterError("too old", hint="sync")))
+    with pytest.raises(StateError, match="full"):
+        failing.tell(begin())
 
 
 def test_everything_is_in_it() -> None:
