@@ -34,14 +34,14 @@ def test_what_holds_and_where_it_comes_from(etc: Path) -> None:
         '[scan]\n# a comment\njobs = 3\n[service]\nurl = "https://user:word@h.example"\n'
         "[profile.nightly]\nscan.jobs = 1\npace.nice = 19\n"
     )
-    (etc / "api-key").write_text("hsk_secret")
+    (etc / "api-key").write_text("hsk_Zebra99")
     told = config(etc, "config", "show", "--origin", HASHSCAN_PACE_BWLIMIT="08:00,1M 22:00,off")
     assert told.code == 0
     out = told.out.decode()
     assert re.search(rf"^jobs = 3 +# {etc}/config.toml:3$", out, re.MULTILINE)
     assert re.search(r'^bwlimit = "08:00,1M 22:00,off" +# environment HASHSCAN_PACE_BWLIMIT$', out, re.MULTILINE)
     assert re.search(r"^max_iops = 0 +# default$", out, re.MULTILINE)
-    assert "secret" not in out
+    assert "Zebra99" not in out
     assert "word" not in out
     assert tomllib.loads(out)["scan"]["jobs"] == 3, "what is shown is TOML"
     told = hashscan("--config", etc / "config.toml", "--profile", "nightly", "config", "show", "--origin", "--changed")
