@@ -213,14 +213,14 @@ def _slow(plot: Plot, point: bytes, kind: str, files: dict[bytes, bytes] | None 
 def mute(plot: Plot) -> None:
     """A filesystem whose server never says a word, in the tree: not touched, so not waited for."""
     _around(plot)
-    os.mkdir(plot.skip(b"mute", "mount"))
+    os.mkdir(plot.skip(b"mute", "network"))
     _slow(plot, plot.path(b"mute"), "mute")
 
 
 def deaf(plot: Plot) -> None:
     """One whose server takes every question and answers none, in the tree."""
     _around(plot)
-    os.mkdir(plot.skip(b"deaf", "mount"))
+    os.mkdir(plot.skip(b"deaf", "network"))
     _slow(plot, plot.path(b"deaf"), "deaf")
 
 

@@ -23,7 +23,7 @@ from tests.support.mounts import detach
 from tests.support.trees import find
 
 MAX_FILE = 12 << 20  # bytes; what is larger is named and not read. Above `hashing.LARGE`, so that its edge is met as well
-_NAMED = {"mount", "too_large", "own", "changed", "timeout"}
+_NAMED = {"mount", "network", "too_large", "own", "changed", "timeout"}
 
 
 @dataclass
@@ -240,7 +240,7 @@ def _judge_loosely(plot: Plot, told: Told, named: dict[bytes, str]) -> None:
     """What changes meanwhile may end one way or the other; all else as ever."""
     extra, room = told.skipped - plot.skipped, len(plot.loose)
     assert not plot.skipped - told.skipped
-    assert set(extra) <= {"vanished", "changed", "mount", "symlink", "special"}
+    assert set(extra) <= {"vanished", "changed", "mount", "network", "symlink", "special"}
     assert extra.total() <= room
     assert told.errors == plot.errors
     assert plot.named.items() <= named.items()
