@@ -131,7 +131,9 @@ CONFIRM_SCHEMA = _object(
         },
     }
 )
-OUTCOMES_SCHEMA = _object(
+_SOMETHING: Schema = {"anyOf": [{"properties": {"outcomes": {"minItems": 1}}}, {"required": ["backlog"]}]}
+"""Outcomes, or what waits for an answer: a report of nothing is refused."""
+OUTCOMES_SCHEMA: Schema = _SOMETHING | _object(
     {
         "outcomes": {
             "type": "array",

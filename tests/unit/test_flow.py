@@ -177,11 +177,22 @@ def test_work_is_shared() -> None:
     assert time.monotonic() - begin < 0.75 * 900 * 0.002
 
 
-def kill_now_and_then(parent: int, seed: int, tell: int) -> None:
-    """Kill a random child of ``parent`` (not oneself) every 10 to 60 ms while the parent lives; write a byte for each."""
+def start_of_a_worker() -> float:
+    """Seconds, 10 ms at least: to fork a process as large as that of all tests takes long, the more so on a busy machine."""
+    begin = time.monotonic()
+    for _ in range(5):
+        kids.end(kids.start(lambda: None))
+    return max(0.01, (time.monotonic() - begin) / 5)
+
+
+def kill_now_and_then(parent: int, seed: int, tell: int, least: float) -> None:
+    """Kill a random child of ``parent`` (not oneself) after ``least`` to six times as many seconds while the parent lives.
+
+    Write a byte for each.
+    """
     rnd = random.Random(seed)
     while os.getppid() == parent:
-        time.sleep(rnd.uniform(0.01, 0.06))
+        time.sleep(rnd.uniform(least, 6 * least))
         if others := forked_by(parent):
             os.kill(rnd.choice(others), signal.SIGKILL)
             os.write(tell, b"x")
@@ -191,9 +202,10 @@ def kill_now_and_then(parent: int, seed: int, tell: int) -> None:
 def test_killed_workers_lose_and_repeat_nothing(seed: int) -> None:
     parent = os.getpid()
     reading, writing = os.pipe()
-    killer = kids.start(lambda: kill_now_and_then(parent, seed, writing))
+    least = start_of_a_worker()
+    killer = kids.start(lambda: kill_now_and_then(parent, seed, writing, least))
     try:
-        out = share(lambda number: time.sleep(0.0005), 3000, workers=3)
+        out = share(lambda number: time.sleep(0.05 * least), 3000, workers=3)
     finally:
         os.kill(killer, signal.SIGKILL)
         kids.end(killer)
