@@ -19,7 +19,8 @@ from hashscan.flow.ledger import MAX_BARREN, MAX_DEATHS
 from hashscan.flow.worker import Sender, framed, whole_messages
 from tests.support import children as kids
 from tests.support.budget import attempts
-from tests.support.trees import children, descriptors, forked_by
+from tests.support.killing import kill_now_and_then, start_of_a_worker
+from tests.support.trees import children, descriptors
 
 Range = tuple[int, int]
 
@@ -175,27 +176,6 @@ def test_work_is_shared() -> None:
     begin = time.monotonic()
     assert len(share(lambda number: time.sleep(0.002), 901, workers=3)) == 900
     assert time.monotonic() - begin < 0.75 * 900 * 0.002
-
-
-def start_of_a_worker() -> float:
-    """Seconds, 10 ms at least: to fork a process as large as that of all tests takes long, the more so on a busy machine."""
-    begin = time.monotonic()
-    for _ in range(5):
-        kids.end(kids.start(lambda: None))
-    return max(0.01, (time.monotonic() - begin) / 5)
-
-
-def kill_now_and_then(parent: int, seed: int, tell: int, least: float) -> None:
-    """Kill a random child of ``parent`` (not oneself) after ``least`` to six times as many seconds while the parent lives.
-
-    Write a byte for each.
-    """
-    rnd = random.Random(seed)
-    while os.getppid() == parent:
-        time.sleep(rnd.uniform(least, 6 * least))
-        if others := forked_by(parent):
-            os.kill(rnd.choice(others), signal.SIGKILL)
-            os.write(tell, b"x")
 
 
 @pytest.mark.parametrize("seed", range(3))
