@@ -38,6 +38,7 @@ def test_a_dispute_from_the_case_to_the_restored_file(
         assert (code, said.count("\n")) == (10, 1)
         dispute = said.split()[0]
         assert "2 more people to withdraw it, 2 more people to confirm it" in said
+        before = {one["provider"]: one for one in json.loads(_disputes(world, dispute, "--json")[1])["acted"]}
 
         # for this company files that match are reported from now on
         (copy,) = world.plant(FILE, at="bob")
@@ -61,8 +62,11 @@ def test_a_dispute_from_the_case_to_the_restored_file(
         detail = json.loads(said)
         assert (code, detail["line"]["state"]) == (0, "withdrawn")
         acme, newbie = detail["acted"]
-        assert (acme["provider"], acme["findings"], acme["restored"], acme["in_place"]) == ("acme", 2, 1, 1)
-        assert (newbie["provider"], newbie["findings"], newbie["heard"]) == ("newbie", 0, False)
+        # The hotline of these tests has heard of that entry before: one more was found and is in place, one was restored.
+        assert [acme["provider"], newbie["provider"]] == ["acme", "newbie"]
+        more = {key: acme[key] - before["acme"][key] for key in ("findings", "restored", "in_place")}
+        assert more == {"findings": 1, "restored": 1, "in_place": 1}
+        assert (newbie["findings"], newbie["heard"]) == (before["newbie"]["findings"], False)
         assert [one["by"] for one in detail["opinions"]] == ["Anna (hotline)", "bea (hotline)"]
 
         # a company cannot dispute what it has not met, and is not told whether it is there
