@@ -20,12 +20,14 @@ from hashscan.files.walk import WalkOptions
 from hashscan.model import Reason
 from tests.support import children as kids
 from tests.support.budget import attempts
+from tests.support.killing import kill_now_and_then, kill_one_of, start_of_a_worker, told
 from tests.support.sieves import FakeSieve
-from tests.support.trees import children, find, forked_by, grow, total
+from tests.support.trees import children, find, grow, total
 
 pytestmark = pytest.mark.slow
 
 FILES = 600
+LEAST = 0.07  # seconds between two deaths: a file that is in hand at three of them is given up
 
 
 class SlowSieve(FakeSieve):
@@ -46,47 +48,29 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-def kill_some_child(parent: int, rnd: random.Random) -> bool:
-    """Kill one forked child of ``parent``, other than this process; false where there is none."""
-    try:
-        os.kill(rnd.choice(forked_by(parent)), signal.SIGKILL)
-    except (IndexError, FileNotFoundError, ProcessLookupError):
-        return False
-    return True
-
-
 def test_killed_workers(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wanted, kills, scans, given_up, seed = attempts(12), 0, 0, 0, 0
+    wanted, kills, scans, given_up = attempts(12), 0, 0, 0
     truth, names = find(tree, "-type", "f"), len(find(tree))
-    while kills < wanted:
-        seed += 1
-        reading, writing = os.pipe()
-        parent = os.getpid()
-
-        def kill_now_and_then(seed: int = seed, tell: int = writing, parent: int = parent) -> None:
-            rnd = random.Random(seed)
-            while os.getppid() == parent:
-                time.sleep(rnd.uniform(0.1, 0.4))
-                if kill_some_child(parent, rnd):
-                    os.write(tell, b"x")
-
-        killer = kids.start(kill_now_and_then)
-        try:
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    parent, least = os.getpid(), max(LEAST, start_of_a_worker())
+    killer = kids.start(lambda: kill_now_and_then(parent, 1, writing, least))
+    try:
+        while kills < wanted:
             seen = total(LocalEngine(WalkOptions(), 3).sift([os.fsencode(tree)], SlowSieve()))
-        finally:
-            os.kill(killer, signal.SIGKILL)
-            kids.end(killer)
-            os.close(writing)
-        kills += len(os.read(reading, 100_000))
+            kills += told(reading)
+            scans += 1
+            # Should one file be in hand at three deaths in a row, it is given up by name.
+            lost = [note for note in seen.notes if note.errno == "ENOTRECOVERABLE"]
+            given_up += len(lost)
+            assert len(lost) <= 1
+            assert sorted([*seen.paths, *(note.place.full for note in lost)]) == truth
+            assert seen.directories + seen.seen == names
+    finally:
+        os.kill(killer, signal.SIGKILL)
+        kids.end(killer)
+        os.close(writing)
         os.close(reading)
-        scans += 1
-        # Should one file be in hand at three deaths in a row, it is given up by name.
-        lost = [note for note in seen.notes if note.errno == "ENOTRECOVERABLE"]
-        given_up += len(lost)
-        assert len(lost) <= 1
-        assert sorted([*seen.paths, *(note.place.full for note in lost)]) == truth
-        assert seen.directories + seen.seen == names
-        assert children() == []
+    assert children() == []
     with capsys.disabled():
         print(
             f"\n  workers: {kills} killed in {scans} scans of {FILES + 1} files, {given_up} files given up by name, none lost"
@@ -131,7 +115,7 @@ def test_killed_parents(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
             child = kids.start(lambda run=run, log=log, checkpoint=checkpoint: scan_until_killed(tree, checkpoint, log, run))
             time.sleep(rnd.uniform(0.02, 0.5))
             if rnd.random() < 0.3:
-                kill_some_child(child, rnd)
+                kill_one_of(child, rnd)
                 time.sleep(rnd.uniform(0.0, 0.2))
             os.kill(child, signal.SIGKILL)
             ended = kids.end(child)

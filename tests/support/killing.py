@@ -20,6 +20,15 @@ def start_of_a_worker() -> float:
     return max(0.01, (time.monotonic() - begin) / 5)
 
 
+def kill_one_of(parent: int, rnd: random.Random) -> bool:
+    """Kill a random forked child of ``parent``, not oneself; false where there is none, or it ended just then."""
+    try:
+        os.kill(rnd.choice(forked_by(parent)), signal.SIGKILL)
+    except (IndexError, FileNotFoundError, ProcessLookupError):
+        return False
+    return True
+
+
 def kill_now_and_then(parent: int, seed: int, tell: int, least: float) -> None:
     """Kill a random child of ``parent`` (not oneself) after ``least`` to six times as many seconds while the parent lives.
 
@@ -28,8 +37,7 @@ def kill_now_and_then(parent: int, seed: int, tell: int, least: float) -> None:
     rnd = random.Random(seed)
     while os.getppid() == parent:
         time.sleep(rnd.uniform(least, 6 * least))
-        if others := forked_by(parent):
-            os.kill(rnd.choice(others), signal.SIGKILL)
+        if kill_one_of(parent, rnd):
             os.write(tell, b"x")
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.vault import Manner, Vault
-from tests.support.interfering import DATA
+from tests.support.findings import make_finding
+from tests.support.interfering import DATA, stop, swapping
 
 
 @pytest.fixture
@@ -24,6 +25,16 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture
 def vault(tmp_path: Path) -> Vault:
     return Vault(tmp_path / "vault", Limits(), clock=lambda: 1_700_000_000.5, manner=Manner("test run 1"))
+
+
+@pytest.fixture
+def captured_another(tree: Path, tmp_path: Path) -> Path:
+    """A run that died when it had captured another thing than it had copied (`interfering.INNOCENT`); its place is free."""
+    path = tree / "www/a"
+    step = swapping(path, "after capture", stop)
+    with pytest.raises(KeyboardInterrupt):
+        Vault(tmp_path / "vault", Limits(), step=step).handle(make_finding(path, tree))
+    return path
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from hashscan.quarantine.store import CaseStore
 from hashscan.quarantine.survey import Survey
 from hashscan.quarantine.vault import Manner, Vault
 from tests.support.findings import LIST, make_finding
-from tests.support.interfering import acting, stop
+from tests.support.interfering import INNOCENT, acting, stop
 
 NOW = 1_790_000_000.0
 
@@ -234,27 +234,15 @@ def test_evidence_that_was_damaged_after_the_commit_is_said_and_stays(tree: Path
     assert [result.outcome for result in vault.recover()] == [Recovered.DAMAGED]
 
 
-def test_a_name_that_is_taken_in_the_last_moment_makes_an_orphan(tree: Path, tmp_path: Path) -> None:
-    path = tree / "www/a"
-    finding = make_finding(path, tree)
-
-    def swapped(name: str) -> None:
-        if name == "before capture":
-            path.unlink()
-            path.write_bytes(b"innocent")
-        if name == "after capture":
-            stop()
-
-    with pytest.raises(KeyboardInterrupt):
-        Vault(tmp_path / "vault", Limits(), step=swapped).handle(finding)
-    late = acting(tmp_path, "before put back", lambda: path.write_bytes(b"and another"))
+def test_a_name_that_is_taken_in_the_last_moment_makes_an_orphan(captured_another: Path, tmp_path: Path) -> None:
+    late = acting(tmp_path, "before put back", lambda: captured_another.write_bytes(b"and another"))
     (result,) = late.recover()
     assert (result.outcome, result.detail) == (
         Recovered.ORPHAN,
         "what was captured stays in the holding directory: its name is taken",
     )
-    assert path.read_bytes() == b"and another"
-    assert (tmp_path / "vault/holding" / result.case_id).read_bytes() == b"innocent"
+    assert captured_another.read_bytes() == b"and another"
+    assert (tmp_path / "vault/holding" / result.case_id).read_bytes() == INNOCENT
     assert late.recover() == []
 
 

@@ -21,7 +21,7 @@ from hashscan.quarantine.store import CaseStore
 from hashscan.quarantine.vault import Recovered, Vault
 from tests.support.failing import Switch, failing
 from tests.support.findings import digests_of, make_finding
-from tests.support.interfering import DATA, acting, stop
+from tests.support.interfering import DATA, INNOCENT, acting, stop, swapping
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_is_lost")
 
@@ -143,16 +143,8 @@ def test_what_cannot_be_read_after_the_capture_goes_back(
 
 def test_what_cannot_be_put_back_is_an_orphan_that_a_person_settles(tree: Path, tmp_path: Path) -> None:
     path = tree / "www/a"
-    finding = make_finding(path, tree)
-
-    def step(name: str) -> None:
-        if name == "before capture":
-            path.unlink()
-            path.write_bytes(b"innocent")
-        if name == "before put back":
-            path.write_bytes(b"and another")
-
-    result = Vault(tmp_path / "vault", Limits(), step=step).handle(finding)
+    step = swapping(path, "before put back", lambda: path.write_bytes(b"and another"))
+    result = Vault(tmp_path / "vault", Limits(), step=step).handle(make_finding(path, tree))
     note = "changed while it was taken: another thing had its name; it could not be put back (its name is taken)"
     assert (result.action, result.reason) == (Action.FAILED, f"{note} and is kept in the holding directory")
     assert path.read_bytes() == b"and another"
@@ -194,24 +186,12 @@ def test_a_look_that_fails_says_nothing_about_what_is_there(tmp_path: Path) -> N
     os.close(fd)
 
 
-def test_another_thing_that_was_captured_goes_back_after_a_crash(tree: Path, tmp_path: Path) -> None:
-    path = tree / "www/a"
-    finding = make_finding(path, tree)
-
-    def step(name: str) -> None:
-        if name == "before capture":
-            path.unlink()
-            path.write_bytes(b"innocent")
-        if name == "after capture":
-            stop()
-
-    with pytest.raises(KeyboardInterrupt):
-        Vault(tmp_path / "vault", Limits(), step=step).handle(finding)
-    assert not path.exists()
+def test_another_thing_that_was_captured_goes_back_after_a_crash(captured_another: Path, tmp_path: Path) -> None:
+    assert not captured_another.exists()
     vault = Vault(tmp_path / "vault", Limits())
     (result,) = vault.recover()
     assert (result.outcome, result.detail) == (Recovered.PUT_BACK, "what had been captured was another thing")
-    assert path.read_bytes() == b"innocent"
+    assert captured_another.read_bytes() == INNOCENT
     case = vault.case(result.case_id)
     assert (case.state, case.reason) == (
         CaseState.DROPPED,

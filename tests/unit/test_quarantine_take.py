@@ -13,7 +13,7 @@ from hashscan.model import Action, Algorithm, CaseState
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.vault import Recovered, Vault
 from tests.support.findings import BOTH, digests_of, make_finding
-from tests.support.interfering import DATA, acting, stop
+from tests.support.interfering import DATA, INNOCENT, acting
 
 
 def content(tmp_path: Path, case_id: str) -> Path:
@@ -162,19 +162,8 @@ def test_space_is_reserved_before_the_first_byte(tree: Path, tmp_path: Path) -> 
     assert blocks[0] * 512 >= len(DATA)
 
 
+@pytest.mark.usefixtures("captured_another")
 def test_nothing_is_put_back_into_another_directory(tree: Path, tmp_path: Path) -> None:
-    path = tree / "www/a"
-    finding = make_finding(path, tree)
-
-    def step(name: str) -> None:
-        if name == "before capture":
-            path.unlink()
-            path.write_bytes(b"innocent")
-        if name == "after capture":
-            stop()
-
-    with pytest.raises(KeyboardInterrupt):
-        Vault(tmp_path / "vault", Limits(), step=step).handle(finding)
     (tree / "www").rename(tree / "moved")
     (tree / "www").mkdir()
     vault = Vault(tmp_path / "vault", Limits())
@@ -182,7 +171,7 @@ def test_nothing_is_put_back_into_another_directory(tree: Path, tmp_path: Path) 
     assert os.listdir(tree / "www") == os.listdir(tree / "moved") == []
     (case,) = vault.cases()
     assert case.state is CaseState.ORPHAN
-    assert (tmp_path / "vault/holding" / case.id).read_bytes() == b"innocent"
+    assert (tmp_path / "vault/holding" / case.id).read_bytes() == INNOCENT
     with pytest.raises(QuarantineError, match="orphan and cannot be restored"):
         vault.restore(case.id)
 

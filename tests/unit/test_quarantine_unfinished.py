@@ -14,7 +14,7 @@ from hashscan.quarantine.recovery import RecoveryResult
 from hashscan.quarantine.vault import Recovered, Vault
 from tests.support import children, mounts
 from tests.support.findings import make_finding
-from tests.support.interfering import DATA, acting, stop
+from tests.support.interfering import DATA, INNOCENT, acting, stop
 
 TAKEN_OR_GONE = "what was captured stays in the holding directory: its place is taken or gone, or its evidence is damaged"
 
@@ -31,24 +31,6 @@ def _cut_off(tmp_path: Path, path: Path, moment: str) -> None:
 
 def _recovered(tmp_path: Path) -> list[RecoveryResult]:
     return Vault(tmp_path / "vault", Limits()).recover()
-
-
-@pytest.fixture
-def captured_another(tree: Path, tmp_path: Path) -> Path:
-    """A run that died when it had captured another thing than it had copied; its place is free."""
-    path = tree / "www/a"
-    finding = make_finding(path, tree)
-
-    def step(name: str) -> None:
-        if name == "before capture":
-            path.unlink()
-            path.write_bytes(b"innocent")
-        if name == "after capture":
-            stop()
-
-    with pytest.raises(KeyboardInterrupt):
-        Vault(tmp_path / "vault", Limits(), step=step).handle(finding)
-    return path
 
 
 @pytest.mark.parametrize("kind", ["a file", "a dangling link"])
@@ -79,7 +61,7 @@ def test_a_directory_that_is_gone_is_not_tried(captured_another: Path, tmp_path:
 def test_what_is_put_back_is_there_again(captured_another: Path, tmp_path: Path) -> None:
     (result,) = _recovered(tmp_path)
     assert result.outcome is Recovered.PUT_BACK
-    assert captured_another.read_bytes() == b"innocent"
+    assert captured_another.read_bytes() == INNOCENT
 
 
 @pytest.mark.parametrize("moment", ["after capture", "after commit"])
