@@ -87,7 +87,7 @@ def _open_by_steps(dir_fd: int, path: bytes, flags: int) -> int:
         parts = path.split(b"/")
         if path.startswith(b"/") or b".." in parts:
             raise OSError(errno.EXDEV, "the path leaves its directory", path)
-        parts = [part for part in parts if part not in (b"", b".")] or [b"."]
+        parts = [part for part in parts if part] or [b"."]
         for index, part in enumerate(parts):
             last = index == len(parts) - 1
             step_flags = flags | os.O_NOFOLLOW if last else DIRECTORY | os.O_PATH
@@ -104,7 +104,7 @@ def _open_by_steps(dir_fd: int, path: bytes, flags: int) -> int:
             here = step
             if mount_id(here) != home:
                 raise OSError(errno.EXDEV, "another mount", path)
-            if flags & os.O_PATH and last and stat.S_ISLNK(os.fstat(here).st_mode):
+            if stat.S_ISLNK(os.fstat(here).st_mode):  # O_PATH opens a link itself
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         return here
     except BaseException:

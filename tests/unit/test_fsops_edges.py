@@ -153,6 +153,24 @@ def test_asking_whether_the_kernel_knows_it_costs_no_descriptor() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_the_kernel_knows_it_also_where_the_top_may_only_be_passed_through(tmp_path: Path) -> None:
+    """A root directory of mode 0711, and a user that is not root."""
+    if os.geteuid():
+        pytest.skip("not run: only root can change the root")
+    (tmp_path / "top").mkdir(mode=0o711)
+
+    def body() -> None:
+        known = fsops._probe_openat2()
+        os.chroot(tmp_path / "top")
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        with pytest.raises(PermissionError):
+            os.listdir("/")
+        assert fsops._probe_openat2() is known
+
+    _in_child(body)
+
+
 def test_descriptors_are_not_inherited(tmp_path: Path) -> None:
     """What is opened here is open to no program that is started meanwhile."""
     (tmp_path / "f").write_bytes(b"x")
