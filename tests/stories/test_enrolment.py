@@ -7,67 +7,22 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hashscan.known.codes import Code, read_code
-from hashscan.known.keys import KeyRing
 from hashscan.service import admin, enrolment
 from hashscan.service.importers.port import Shape
 from hashscan.service.importing import ImportRequest
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
 from tests.support.between import Between
-from tests.support.world import LISTED, Hotline, Told, content, digest, hashscan, serving
+from tests.support.host import Host
+from tests.support.world import LISTED, Hotline, content, digest, hashscan, serving
 
 FILES = {"api-key", "config.toml", "provider-key", "root.json"}
-
-
-@dataclass
-class Host:
-    """A machine that has nothing of hashscan yet."""
-
-    top: Path
-    env: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("state", "run", "cache"):
-            self.env[f"HASHSCAN_PATHS_{name.upper()}"] = str(self.top / name)
-        self.tree.mkdir(parents=True)
-
-    @property
-    def etc(self) -> Path:
-        return self.top / "etc"
-
-    @property
-    def tree(self) -> Path:
-        return self.top / "srv"
-
-    @property
-    def files(self) -> set[str]:
-        return {path.name for path in self.etc.iterdir()} if self.etc.exists() else set()
-
-    @property
-    def ring(self) -> KeyRing:
-        return KeyRing.from_text((self.etc / "provider-key").read_text())
-
-    def enroll(self, url: str, code: str, *more: str | Path, label: str = "web1") -> Told:
-        """With the code from stdin, as a careful operator does it."""
-        arguments = ("enroll", url, "-", "--out", self.etc, "--label", label, *more)
-        return hashscan(*arguments, stdin=f"{code}\n".encode(), env=self.env)
-
-    def run(self, *arguments: str | Path) -> Told:
-        return hashscan("--config", self.etc / "config.toml", *arguments, env=self.env)
-
-    def scan(self) -> Told:
-        return self.run("scan", "--json", self.tree)
-
-    def plant(self, *names: str) -> None:
-        for name in names:
-            (self.tree / name).write_bytes(content(name))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,49 +17,13 @@ import pytest
 from hashscan.service.embedded import start_embedded
 from tests.support.budget import attempts
 from tests.support.databases import both, url_file
+from tests.support.host import Host
 from tests.support.list_files import MODEL_2, record
 from tests.support.tls import Certificates
-from tests.support.world import Told, content, digest, hashscan, marks
+from tests.support.world import content, digest, hashscan, marks
 
 RIGHT, WRONG, OTHER_CATEGORY = "known", "a logo that everybody has", "of another category"
 COMPANIES = {"acme": "NL", "umbra": "DE"}
-
-
-@dataclass
-class Host:
-    """A server of a company, as a sysadmin works on it."""
-
-    top: Path
-    env: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("state", "run", "cache"):
-            self.env[f"HASHSCAN_PATHS_{name.upper()}"] = str(self.top / name)
-        self.tree.mkdir(parents=True)
-
-    @property
-    def tree(self) -> Path:
-        return self.top / "srv"
-
-    def run(self, *words: str | Path, code: int = 0) -> Told:
-        told = hashscan("--config", self.top / "etc" / "config.toml", *words, env=self.env)
-        assert told.code == code, (words, told.code, told.out, told.err)
-        return told
-
-    def enroll(self, url: str, code: str, authority: Path) -> None:
-        told = hashscan(
-            *("enroll", url, "-", "--out", self.top / "etc", "--label", self.top.name, "--ca-file", authority),
-            stdin=f"{code}\n".encode(),
-            env=self.env,
-        )
-        assert told.code == 0, told.err
-
-    def plant(self, customer: str, *names: str) -> None:
-        home = self.tree / customer
-        home.mkdir(exist_ok=True)
-        for name in names:
-            (home / name).write_bytes(content(name))
-            (home / name).chmod(0o640)
 
 
 @dataclass
@@ -127,14 +91,15 @@ def test_a_wrong_entry_is_found_disputed_withdrawn_and_undone(tmp_path: Path, mo
         assert service.url.startswith("https://")
         hosts = {name: Host(tmp_path / f"web-of-{name}") for name in COMPANIES}
         for name, host in hosts.items():
-            host.enroll(service.url, desk.code(name), certificates.ca_file)
-            host.plant("alice", RIGHT, WRONG, OTHER_CATEGORY, "holiday")
-            host.plant("bob", WRONG, "invoice")
+            told = host.enroll(service.url, desk.code(name), "--ca-file", certificates.ca_file)
+            assert told.code == 0, told.err
+            host.plant(RIGHT, WRONG, OTHER_CATEGORY, "holiday", customer="alice")
+            host.plant(WRONG, "invoice", customer="bob")
         before = {name: marks(host.tree) for name, host in hosts.items()}
 
         # Both companies find what is listed, and take it.
         for host in hosts.values():
-            told = host.run("scan", "--quarantine", "--json", host.tree, code=10)
+            told = host.must("scan", "--quarantine", "--json", host.tree, code=10)
             assert sorted(Path(one["path"]).name for one in told.of("finding")) == [WRONG, WRONG, RIGHT]
             assert {one["grade"] for one in told.of("finding")} == {"match"}
             assert {tuple(sorted(one["digests"])) for one in told.of("finding")} == {("md5", "sha1")}
@@ -145,16 +110,16 @@ def test_a_wrong_entry_is_found_disputed_withdrawn_and_undone(tmp_path: Path, mo
         assert (figures["total"]["findings"], figures["total"]["open"]) == (6, 0)
 
         # One company says that an entry is wrong; two people of the hotline look, and withdraw it.
-        cases = [json.loads(line) for line in hosts["acme"].run("quarantine", "list", "--json").out.splitlines()]
+        cases = [json.loads(line) for line in hosts["acme"].must("quarantine", "list", "--json").out.splitlines()]
         entries = {entry: sum(case["entry"] == entry for case in cases) for entry in {case["entry"] for case in cases}}
         (wrong,) = (entry for entry, times in entries.items() if times == 2)
         case = next(case["case_id"] for case in cases if case["entry"] == wrong)
-        hosts["acme"].run("dispute", case, "--reason", "our customers have bought this logo", code=10)
+        hosts["acme"].must("dispute", case, "--reason", "our customers have bought this logo", code=10)
         assert "1 complaint" in desk.type("disputes", code=10)
         reason = ("--list", "police", "--reason", "a stock logo", "--by")
         assert "is disputed" in desk.type("withdraw", wrong, *reason, "anna")
-        hosts["umbra"].plant("carol", WRONG)
-        told = hosts["umbra"].run("scan", "--quarantine", "--json", hosts["umbra"].tree, code=10)
+        hosts["umbra"].plant(WRONG, customer="carol")
+        told = hosts["umbra"].must("scan", "--quarantine", "--json", hosts["umbra"].tree, code=10)
         (finding,) = told.of("finding")
         assert (finding["standing"], finding["act"]) == ("disputed", "report"), "answers say so at once"
         assert desk.type("withdraw", wrong, *reason, "bea").startswith("withdrawn")
@@ -162,8 +127,8 @@ def test_a_wrong_entry_is_found_disputed_withdrawn_and_undone(tmp_path: Path, mo
 
         # Both hear of it with the next sync, and one command gives everything back.
         for name, host in hosts.items():
-            host.run("sync")
-            host.run("quarantine", "restore", "--withdrawn", "--yes")
+            host.must("sync")
+            host.must("quarantine", "restore", "--withdrawn", "--yes")
             after, restored = marks(host.tree), 0
             for path, mark in before[name].items():
                 if path.endswith(RIGHT.encode()) and not path.endswith(WRONG.encode()):
@@ -172,13 +137,13 @@ def test_a_wrong_entry_is_found_disputed_withdrawn_and_undone(tmp_path: Path, mo
                     assert after[path].restored() == mark.restored()
                     restored += 1
             assert restored == 2
-            told = host.run("scan", "--quarantine", "--json", host.tree)
+            told = host.must("scan", "--quarantine", "--json", host.tree)
             assert told.of("finding") == []
-            host.run("confirm")
-            assert "holds" in host.run("audit", "verify").out.decode()
+            host.must("confirm")
+            assert "holds" in host.must("audit", "verify").out.decode()
         disputes = desk.json("disputes", "--all")["disputes"]
         assert [one["state"] for one in disputes] == ["withdrawn"]
         acted = desk.type("disputes", disputes[0]["id"])
         assert all(f"{name}" in acted for name in COMPANIES), acted
-        assert hosts["acme"].run("dispute", case, "--reason", "our customers have bought this logo").code == 0
+        hosts["acme"].must("dispute", case, "--reason", "our customers have bought this logo")
     print(f"{count + 2} entries")
