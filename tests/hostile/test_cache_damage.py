@@ -85,7 +85,7 @@ def test_flipped_bits_in_every_kind_of_page(tmp_path: Path, root: Path) -> None:
     pages = [(page, kind_of(data, page)) for page in range(len(data) // PAGE)]
     hit: Counter[str] = Counter()
     anew = off = 0
-    for turn in range(attempts(50)):
+    for turn in range(attempts(25)):
         # Kinds in turn, so that the few inner pages are met as often as the many leaves.
         kinds = sorted({kind for _, kind in pages})
         page, kind = rnd.choice([one for one in pages if one[1] == kinds[turn % len(kinds)]])

@@ -251,7 +251,7 @@ def in_memory(body: Callable[[Path], None], tmp_path: Path) -> None:
 @pytest.mark.optional("strace")
 def test_each_call_fails_with_each_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def body(top: Path) -> None:
-        rows = fail_all(top, attempts(240))
+        rows = fail_all(top, attempts(140))
         with capsys.disabled():
             for name, total, codes, met in rows:
                 print(f"\n  {name}: {total} failures of {len(met)} calls, exit codes {dict(sorted(codes.items()))}", end="")
