@@ -7,6 +7,7 @@ address of the service, and the words CASE and CODE.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -199,11 +200,19 @@ def test_the_service_and_its_nightly_agent(machine: Machine) -> None:
 
 @pytest.mark.optional("jq")
 def test_the_json(machine: Machine) -> None:
-    (line,) = lines(blocks(README, "console")["JSON"][0])
+    scan, found, left, whole = lines(blocks(README, "console")["JSON"][0])
     with hotline(machine):
-        said = machine.type(line, expect=10)
+        machine.type(scan, expect=10)
     site = machine.top / "srv/www/site"
-    assert sorted(said.splitlines()) == [str(site / "one.bin"), str(site / "two.bin")]
+    assert sorted(line.split("\t")[1] for line in machine.type(found).splitlines()) == [
+        str(site / "one.bin"),
+        str(site / "two.bin"),
+    ]
+    assert json.loads(machine.type(left)) == {"skipped": {}, "errors": {}}
+    assert machine.type(whole) == "true\n"
+    events = machine.top / "events.ndjson"
+    events.write_text("".join(events.read_text().splitlines(keepends=True)[:-1]))
+    machine.type(whole, expect=1)  # cut off
 
 
 def test_control_a_line_that_fails_is_noticed(machine: Machine) -> None:
