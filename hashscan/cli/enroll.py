@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ import click
 
 from hashscan.central.enrolling import HttpKeys
 from hashscan.central.link import Link
-from hashscan.cli import engines, wiring
+from hashscan.cli import wiring
+from hashscan.cli.selftest import chain_holds
 from hashscan.errors import ExitCode, FilterError, HashscanError, UsageError
-from hashscan.jobs.confirm import ServiceConfirmer
 from hashscan.jobs.enroll import default_label, enroll, interrupted
-from hashscan.jobs.selftest import selftest
 from hashscan.jobs.settling import Connection, Place, choose, set_aside
 from hashscan.jobs.sync import sync
 from hashscan.known.codes import MAX_TYPED, Code, read_code
@@ -93,7 +92,7 @@ def _tried(settings: Settings) -> int:
                 lists = sync(tools.sync_tools(stack, reporter))
         synced = ", ".join(f"{one.list.id} version {one.list.version}" for one in lists.targets)
         click.echo(f"ok      sync: {synced or 'no lists yet'}")
-        good = _self_test(settings)
+        good = chain_holds(settings)  # with tools anew: the sync may have brought another provider key
     except HashscanError:
         click.echo("this host is enrolled, but not yet at work: 'hashscan sync', then 'hashscan selftest'", err=True)
         raise
@@ -107,18 +106,3 @@ def _leave_old_lists(settings: Settings, tools: wiring.ServiceTools) -> None:
     except FilterError:
         set_aside(settings.state_dir / "lists")
         click.echo(f"the lists of an earlier enrolment are in {settings.state_dir / 'lists.old'} now")
-
-
-def _self_test(settings: Settings) -> bool:
-    tools = wiring.service_tools(settings)  # anew: the sync may have brought another provider key
-    with ExitStack() as stack:
-        lists, _ = tools.lists_in_force()
-        sieve = tools.shelf.sieve(lists)
-        confirmer = ServiceConfirmer(tools.court(stack, lists))
-        good = True
-        for step in selftest(engines.small_engine(settings), sieve, confirmer):
-            click.echo(f"{'ok    ' if step.holds else 'FAILED'}  {step.name}: {step.seen}")
-            good = good and step.holds
-    if confirmer.refusal is not None:
-        raise confirmer.refusal
-    return good

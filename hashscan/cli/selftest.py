@@ -10,6 +10,7 @@ from hashscan.cli import engines, wiring
 from hashscan.errors import ExitCode
 from hashscan.jobs.confirm import ServiceConfirmer
 from hashscan.jobs.selftest import selftest
+from hashscan.settings import Settings
 
 _ADVICE = {
     "read and hash": "can this user write and read in the temporary folder? hashscan doctor",
@@ -25,7 +26,14 @@ def command(ctx: click.Context) -> int:
 
     Exit 0: the chain holds. Exit 20: it does not, and a scan could miss silently.
     """
-    settings = wiring.settings(ctx.obj)
+    good = chain_holds(wiring.settings(ctx.obj))
+    said = "the chain holds: a listed file would be found" if good else "the chain does NOT hold: a scan could miss in silence"
+    wiring.say(said, err=True)
+    return ExitCode.OK if good else ExitCode.FILTER
+
+
+def chain_holds(settings: Settings) -> bool:
+    """Say a line for each step; whether all hold. Raises what the service refused, and what keeps lists from being read."""
     tools = wiring.service_tools(settings)
     with ExitStack() as stack:
         lists, _ = tools.lists_in_force()
@@ -34,9 +42,9 @@ def command(ctx: click.Context) -> int:
         good = True
         for step in selftest(engines.small_engine(settings), sieve, confirmer):
             click.echo(f"{'ok    ' if step.holds else 'FAILED'}  {step.name}: {step.seen}")
+            if not step.holds:
+                click.echo(f"        {_ADVICE[step.name]}")
             good = good and step.holds
     if confirmer.refusal is not None:
         raise confirmer.refusal
-    said = "the chain holds: a listed file would be found" if good else "the chain does NOT hold: a scan could miss in silence"
-    wiring.say(said, err=True)
-    return ExitCode.OK if good else ExitCode.FILTER
+    return good
