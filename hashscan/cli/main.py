@@ -103,7 +103,9 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(error.format_message(), hint, ExitCode.USAGE)
     except KeyboardInterrupt:
         return _fail("interrupted", "", ExitCode.STOPPED)
-    except SystemExit:
+    except SystemExit as end:
+        if not end.code:
+            return ExitCode.OK  # click's own end of completing a word for a shell
         # click's own end of a broken pipe, whatever its mode; its code 1 would say that we have crashed.
         return _fail("the reader of the output is gone", "", ExitCode.INCOMPLETE)
     return int(outcome) if isinstance(outcome, int) else ExitCode.OK

@@ -1,0 +1,1 @@
+"""What scripts/chroots is made of."""

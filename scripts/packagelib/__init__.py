@@ -1,0 +1,1 @@
+"""What scripts/package is made of: one module for each kind of package, and what they share."""
