@@ -175,7 +175,11 @@ def config_folder() -> Path:
 
 
 def standard_files() -> list[Path]:
-    """The configuration files that exist, in the order in which they count."""
+    """The configuration files that exist, in the order in which they count. Raises `UsageError` where nobody can tell."""
     base = config_folder()
-    files = [base / "config.toml", *sorted((base / "conf.d").glob("*.toml"))]
-    return [path for path in files if path.exists()]
+    try:
+        files = [base / "config.toml", *sorted((base / "conf.d").glob("*.toml"))]
+        return [path for path in files if path.exists()]
+    except OSError as error:  # mostly the home of another user, after su or sudo
+        hint = "set HOME to the home of this user, or name a file with --config"
+        raise UsageError(f"cannot look for the configuration in {base}: {error.strerror}", hint=hint) from None

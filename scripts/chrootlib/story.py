@@ -72,8 +72,9 @@ def nightly(jail: Jail, hotline: Hotline, commands: list[str]) -> None:
     for command in commands:
         line = command.replace(PUBLIC_URL, hotline.url).replace("CODE", hotline.code())
         line = re.sub(r"\./hashscan_\S+", "/root/hashscan.deb", line)
+        line = line.replace("enable --now", "enable")  # nothing is started in a chroot, and systemctl refuses to try
         if line.startswith("systemctl start"):
-            line = scan_line(jail)  # nothing is started in a chroot: the line of the unit, by hand
+            line = scan_line(jail)  # for the same reason: the line of the unit, by hand
         jail.run(line, expect=10 if "hashscan scan" in line else 0)
     enabled = sorted(path.name for path in (jail.top / TIMERS.lstrip("/")).iterdir())
     jail.holds(f"timers are enabled: {', '.join(enabled)}", {"hashscan-scan.timer", "hashscan-sync.timer"} <= set(enabled))
@@ -87,8 +88,12 @@ def scan_line(jail: Jail) -> str:
     """The command line of the scan's unit, as systemd would run it."""
     unit = (jail.top / "usr/lib/systemd/system/hashscan-scan.service").read_text()
     (line,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
-    (roots,) = re.findall(r'^Environment="SCAN_ROOTS=(.*)"$', unit, re.MULTILINE)
-    return str(line).replace("$SCAN_ROOTS", roots)
+    variables = re.findall(r'^Environment="?(\w+)=(.*?)"?$', unit, re.MULTILINE)
+    files = [one.lstrip("-") for one in re.findall(r"^EnvironmentFile=(\S+)$", unit, re.MULTILINE)]
+    settled = "".join(f'{name}="{value}"; ' for name, value in variables) + "".join(
+        f"! test -e {one} || . {one}; " for one in files
+    )
+    return f"{settled}{line}"  # systemd splits $SCAN_ROOTS at spaces, as the shell does
 
 
 def quarantine(jail: Jail) -> str:

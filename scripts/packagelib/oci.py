@@ -35,7 +35,7 @@ PACKAGES = (
 NONROOT = 65532
 _UNUSED = re.compile(
     r"usr/share/(doc/(?!.*/copyright$)|man|locale|info|lintian|bash-completion|zsh|fish|perl5|bug|menu|pixmaps|applications|debconf)/?"
-    r"|var/(cache|lib/(apt|dpkg)|log)/.|usr/(games|src|include)/|usr/bin/(perl|dpkg|apt)|usr/lib/(apt|dpkg|.*/perl)/|etc/(apt|cron\.|dpkg|kernel|logrotate)"
+    r"|var/(cache|lib/(apt|dpkg)|log)/.|usr/(games|src|include)/|usr/bin/(?!hashscan$|python3)|usr/sbin/.|usr/lib/(apt|dpkg|.*/perl)/|etc/(apt|cron\.|dpkg|kernel|logrotate)"
     r"|usr/lib/systemd|usr/share/perl/"
 )
 _ACCOUNTS = {
@@ -194,7 +194,7 @@ def _configuration(ground: Ground, plain: list[bytes]) -> dict[str, Any]:
         "config": {
             "Entrypoint": ["/usr/bin/hashscan"],
             "Cmd": ["--help"],
-            "Env": ["PATH=/usr/bin", "LC_ALL=C.UTF-8", "HOME=/root"],
+            "Env": ["PATH=/usr/bin", "LC_ALL=C.UTF-8"],
             "WorkingDir": "/",
             "Labels": {"org.opencontainers.image.version": ground.version, "org.opencontainers.image.licenses": "Apache-2.0"},
         },

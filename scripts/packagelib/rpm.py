@@ -66,6 +66,7 @@ def _spec(ground: Ground, staged: Staged, files: Path) -> str:
         )
     return texts.filled(
         (ground.packaging / "rpm" / "package.spec").read_text(encoding="utf-8"),
+        LEVEL=str(ground.compression),
         NAME=staged.name,
         VERSION=tilde(ground.version),
         SUMMARY=texts.SUMMARY if agent else texts.SERVICE_SUMMARY,

@@ -88,6 +88,9 @@ COMPONENTS = {
     "clamscan": Component(_program("clamscan"), "install clamav"),
     "hashdeep": Component(_program("hashdeep"), "install hashdeep"),
     "promtool": Component(_program("promtool"), "install prometheus"),
+    "dpkg": Component(_program("dpkg-deb", "dpkg"), "install dpkg"),
+    "rpm": Component(_program("rpmbuild", "rpm2cpio", "cpio"), "install rpm and cpio"),
+    "man": Component(_program("man"), "install man-db"),
     "shellcheck": Component(_program("shellcheck"), "install shellcheck"),
 }
 

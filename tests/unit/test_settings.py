@@ -416,3 +416,21 @@ def test_a_secret_of_somebody_else(secret: Path) -> None:
     os.chown(secret, 12_345, -1)
     with pytest.raises(UsageError, match="yours"):
         read_secret(secret)
+
+
+def test_the_home_of_another_user_is_an_error_and_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after ``su`` or ``sudo``, which may leave HOME as it was."""
+    home = tmp_path / "home"
+    (home / ".config/hashscan").mkdir(parents=True)
+    home.chmod(0)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        with pytest.raises(UsageError, match="cannot look for the configuration") as told:
+            load()
+    finally:
+        os.seteuid(user)
+        home.chmod(0o700)
+    assert "HOME" in told.value.hint
