@@ -104,10 +104,8 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", "", ExitCode.STOPPED)
     except SystemExit as end:
-        if not end.code:
-            return ExitCode.OK  # click's own end of completing a word for a shell
-        # click's own end of a broken pipe, whatever its mode; its code 1 would say that we have crashed.
-        return _fail("the reader of the output is gone", "", ExitCode.INCOMPLETE)
+        # click's own end: 0 after completing a word for a shell; 1 after a broken pipe, which would say that we have crashed.
+        return _fail("the reader of the output is gone", "", ExitCode.INCOMPLETE) if end.code else ExitCode.OK
     return int(outcome) if isinstance(outcome, int) else ExitCode.OK
 
 

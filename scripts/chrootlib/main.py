@@ -54,9 +54,9 @@ def newer_version(package: Path, folder: Path) -> tuple[Path, str]:
 def live(suite: str, here: Jail, service: Hotline, package: Path, newer: tuple[Path, str]) -> None:
     """Everything that happens to a package on one machine."""
     commands = story.quick_start([SOURCE / "README.md", SOURCE / "docs" / "packaging.md"])
-    shutil.copy(package, here.top / "root/hashscan.deb")
+    shutil.copy(package, here.top / "opt/hashscan.deb")
     story.plant(here)
-    said = here.run("apt-get update -q && apt-get install -y -q /root/hashscan.deb && hashscan --version")
+    said = here.run("apt-get update -q && apt-get install -y -q /opt/hashscan.deb && hashscan --version")
     here.holds(f"installed on Debian {SUITES[suite]}: {said.splitlines()[-1]}, {here.run('python3 --version').strip()}")
     story.contents(here)
     story.audit(here)

@@ -38,13 +38,13 @@ def plant(jail: Jail) -> None:
 
 def audit(jail: Jail) -> None:
     """Installed and asked to compare with a plain list, before there is any configuration."""
-    jail.put("/root/known.sha1", f"{hashlib.sha1(LISTED).hexdigest()}  one\n".encode())
-    said = jail.run("hashscan scan --known /root/known.sha1 /srv/www", expect=10)
+    jail.put("/opt/known.sha1", f"{hashlib.sha1(LISTED).hexdigest()}  one\n".encode())
+    said = jail.run("hashscan scan --known /opt/known.sha1 /srv/www", expect=10)
     jail.holds("an audit with a plain list finds the planted file: exit code 10", "listed.bin" in said)
-    jail.run("mv /srv/www/site/uploads/listed.bin /root/")
-    jail.run("hashscan scan --known /root/known.sha1 /srv/www", expect=0)
+    jail.run("mv /srv/www/site/uploads/listed.bin /opt/")
+    jail.run("hashscan scan --known /opt/known.sha1 /srv/www", expect=0)
     jail.holds("without it the exit code is 0")
-    jail.run("mv /root/listed.bin /srv/www/site/uploads/")
+    jail.run("mv /opt/listed.bin /srv/www/site/uploads/")
 
 
 def contents(jail: Jail) -> None:
@@ -71,7 +71,7 @@ def nightly(jail: Jail, hotline: Hotline, commands: list[str]) -> None:
     jail.holds(f"the quick start has {len(commands)} commands, at most {MOST_COMMANDS}", 0 < len(commands) <= MOST_COMMANDS)
     for command in commands:
         line = command.replace(PUBLIC_URL, hotline.url).replace("CODE", hotline.code())
-        line = re.sub(r"\./hashscan_\S+", "/root/hashscan.deb", line)
+        line = re.sub(r"\./hashscan_\S+", "/opt/hashscan.deb", line)
         line = line.replace("enable --now", "enable")  # nothing is started in a chroot, and systemctl refuses to try
         if line.startswith("systemctl start"):
             line = scan_line(jail)  # for the same reason: the line of the unit, by hand
@@ -111,8 +111,8 @@ def upgrade(jail: Jail, newer: Path, version: str, case: str) -> None:
     watched = ("/etc/hashscan/config.toml", "/etc/hashscan/api-key", f"{STATE}/lists/proof.json", f"{VAULT}/log")
     before = {path: (jail.top / path.lstrip("/")).read_bytes() for path in watched if jail.exists(path)}
     jail.holds(f"{len(before)} files are compared", len(before) >= 3)
-    shutil.copy(newer, jail.top / "root/newer.deb")
-    jail.run("apt-get install -y -q /root/newer.deb")
+    shutil.copy(newer, jail.top / "opt/newer.deb")
+    jail.run("apt-get install -y -q /opt/newer.deb")
     jail.holds(f"upgraded to {version}", version in jail.run("dpkg-query --show hashscan"))
     after = {path: (jail.top / path.lstrip("/")).read_bytes() for path in before}
     jail.holds("configuration, key, lists and the log of the vault are the same bytes", before == after)
@@ -153,7 +153,7 @@ def purge_with_case(jail: Jail, case: str) -> None:
     left = sorted(path.name for path in (jail.top / STATE.lstrip("/")).iterdir())
     jail.holds(f"purged with a case: of the state there is {', '.join(left)}", set(left) <= {"vault", "root.json"})
     jail.holds("purged with a case: keys and configuration are gone", not jail.exists("/etc/hashscan"))
-    jail.run("apt-get install -y -q /root/hashscan.deb")
+    jail.run("apt-get install -y -q /opt/hashscan.deb")
     jail.run(f"hashscan quarantine restore {case}")
     restored = jail.top / "srv/www/site/uploads/listed.bin"
     jail.holds("installed again: the case is restored, same bytes", restored.read_bytes() == LISTED)

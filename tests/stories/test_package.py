@@ -195,6 +195,19 @@ def test_purging_keeps_evidence_and_says_so(built: Built, tmp_path: Path, kept: 
     assert not (tmp_path / "etc/hashscan").exists()
 
 
+def test_a_shell_is_told_how_a_word_goes_on(built: Built) -> None:
+    words = {"_HASHSCAN_COMPLETE": "bash_complete", "COMP_WORDS": "hashscan quarantine re", "COMP_CWORD": "2"}
+    program = [sys.executable, "-ISB", built.root / "usr/bin/hashscan"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, env={**clean_environment(), **words})
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["plain,release", "plain,restore"], "")
+    for path in (
+        "bash-completion/completions/hashscan",
+        "zsh/vendor-completions/_hashscan",
+        "fish/vendor_completions.d/hashscan.fish",
+    ):
+        assert "_HASHSCAN_COMPLETE" in (built.root / "usr/share" / path).read_text()
+
+
 @pytest.mark.optional("man")
 def test_manual_pages_are_valid(built: Built) -> None:
     pages = sorted((built.root / "usr/share/man/man1").glob("*.gz"))
