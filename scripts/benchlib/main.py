@@ -5,6 +5,7 @@ scripts/bench --quick                        tiny corpora; checks everything, ti
 scripts/bench make                           only make corpora and lists
 scripts/bench list-sizes                     what lists of 1.4 and 10 million entries cost
 scripts/bench publishing                     what publishing 3.2 million entries and for 500 providers costs
+scripts/bench confirm-load                   how many questions a second the service answers, and how fast
 scripts/bench digests PATH                   every digest of every file against coreutils and b3sum
 scripts/bench table FILE.json [--write DOC]  the table again
 scripts/bench plot FILE.json FILE.svg        the plot again
@@ -30,14 +31,14 @@ from blake3 import blake3
 
 from hashscan import __version__
 from hashscan.atomic import write_bytes
-from scripts.benchlib import corpora, measure, peers, publishing, rows, show, sizes
+from scripts.benchlib import confirm_load, corpora, measure, peers, publishing, rows, show, sizes
 from scripts.benchlib.desk import Desk, Options
 from scripts.benchlib.digests import digests
 from scripts.benchlib.ours import REPOSITORY, abilities
 from scripts.benchlib.results import Book, Result, Status, exit_code, from_json, read
 from scripts.benchlib.running import LISTS, Runner, blank
 
-_COMMANDS = ("run", "make", "list-sizes", "publishing", "digests", "table", "plot")
+_COMMANDS = ("run", "make", "list-sizes", "publishing", "confirm-load", "digests", "table", "plot")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--trial", nargs=2, type=_positive, action="append", metavar=("ENTRIES", "PROVIDERS"))
     out.add_argument("--jobs", type=_positive, help="processes that build (default: one a core)")
     out.set_defaults(act=_publishing)
+    _add_confirm_load(commands.add_parser("confirm-load", help="a service under load: every answer is checked"))
     table = commands.add_parser("table", help="the table of a file of results")
     table.add_argument("file", type=Path)
     table.add_argument("--write", type=Path, metavar="DOC", help="put it into DOC between the marks")
@@ -105,6 +107,22 @@ def _add_options(one: argparse.ArgumentParser) -> None:
     one.add_argument("--wide-entries", type=_positive, default=20_000_000, help="entries of the list of the memory row")
     one.add_argument("--jobs", type=_positive, default=2, help="worker processes of hashscan (default: 2, as the peers)")
     one.add_argument("--rows", nargs="+", default=[], metavar="PATTERN", help="only these rows")
+
+
+def _add_confirm_load(one: argparse.ArgumentParser) -> None:
+    usual = confirm_load.Plan()
+    one.add_argument("--entries", type=_positive, default=usual.entries, help="of the list (default: %(default)s)")
+    one.add_argument("--providers", type=_positive, default=usual.providers, help="that ask (default: %(default)s)")
+    one.add_argument("--workers", type=_positive, nargs="+", default=usual.workers, help="processes (default: 1 2 4)")
+    one.add_argument("--items", type=_positive, default=usual.items, help="candidates of a question (default: %(default)s)")
+    one.add_argument("--known", type=float, default=usual.known, help="share of them that is listed (default: %(default)s)")
+    one.add_argument("--connections", type=_positive, default=usual.connections, help="at once (default: %(default)s)")
+    one.add_argument("--seconds", type=float, default=usual.seconds, help="that each row takes (default: %(default)s)")
+    one.add_argument("--per-second", type=float, default=0.0, help="questions at most (default: as many as are answered)")
+    one.add_argument("--database", type=Path, metavar="FILE", help="the URL of an empty PostgreSQL database (default: SQLite)")
+    one.add_argument("--database-pid", type=_positive, metavar="PID", help="of its server: its processor time is told too")
+    one.add_argument("--folder", type=Path, metavar="DIR", help="keep the service there and use the one that is there")
+    one.set_defaults(act=_confirm_load)
 
 
 def _positive(text: str) -> int:
@@ -161,6 +179,12 @@ def _publishing(told: argparse.Namespace) -> int:
     trials = [publishing.Trial(*one) for one in told.trial or [(3_200_000, 2), (10_000, 500)]]
     with tempfile.TemporaryDirectory(prefix="hashscan-bench-") as folder:
         return publishing.main(trials, Path(folder) / "publishing", told.jobs)
+
+
+def _confirm_load(told: argparse.Namespace) -> int:
+    asked = {key: value for key, value in vars(told).items() if key not in ("act", "folder")}
+    with tempfile.TemporaryDirectory(prefix="hashscan-bench-") as folder:
+        return confirm_load.main(confirm_load.Plan(**asked), told.folder or Path(folder))
 
 
 def _run_rows(chosen: list[rows.Row], desk: Desk, book: Book, told: argparse.Namespace) -> int:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from hashscan.service import admin
 from hashscan.service.batches import Published, Terms
-from hashscan.service.entries import ensure_list
-from hashscan.service.store import open_store
-from hashscan.service.tables import Entry, Phase, prefix
+from hashscan.service.tables import Phase
+from scripts.benchlib.growing import grow
 
 LIST = "bench"
-_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,50 +36,12 @@ def measure(trial: Trial, folder: Path, jobs: int | None) -> Iterator[str]:
     rng = random.Random(f"hashscan bench publishing {trial}")
     for number in range(trial.providers):
         admin.add_provider(data, f"provider-{number}", phase=Phase.REGULAR)
-    _grow(data, rng, trial.entries)
+    grow(data, LIST, rng, trial.entries)
     yield _row("from nothing", trial, *_publish(data, jobs))
-    _grow(data, rng, max(trial.entries // 1000, 1))
+    grow(data, LIST, rng, max(trial.entries // 1000, 1))
     yield _row("+0.1 %", trial, *_publish(data, jobs))
     yield _row("no change", trial, *_publish(data, jobs))
     shutil.rmtree(folder)
-
-
-def _grow(data: Path, rng: random.Random, count: int) -> None:
-    """Entries, past the importer and without its indexes until the end: reading lists in is not what is measured here."""
-    with open_store(data) as store, store.writing() as session:
-        list_id = ensure_list(session, LIST).id
-    names = [column.name for column in Entry.__table__.columns if column.name != "id"]
-    query = f"INSERT INTO entry ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-    with closing(sqlite3.connect(data / "service.sqlite3", isolation_level=None)) as database:
-        indexes = database.execute("SELECT name, sql FROM sqlite_master WHERE tbl_name='entry' AND sql LIKE 'CREATE %INDEX%'")
-        made_by = dict(indexes.fetchall()) if count > _AT_ONCE else {}
-        database.execute("BEGIN")
-        for name in made_by:
-            database.execute(f"DROP INDEX {name}")
-        database.executemany(query, (_entry(names, list_id, rng) for _ in range(count)))
-        for made in made_by.values():
-            database.execute(made)
-        database.execute("COMMIT")
-
-
-def _entry(names: list[str], list_id: int, rng: random.Random) -> list[object]:
-    md5, sha1 = rng.randbytes(16), rng.randbytes(20)
-    now = time.time()
-    values: dict[str, object] = {
-        "public_id": f"e_{rng.getrandbits(80):x}",
-        "list_id": list_id,
-        "md5": md5,
-        "md5_p": prefix(md5),
-        "sha1": sha1,
-        "sha1_p": prefix(sha1),
-        "category": "bench",
-        "standing": "active",
-        "act": "quarantine",
-        "sources": '["bench"]',
-        "created": now,
-        "changed": now,
-    }
-    return [values.get(name) for name in names]
 
 
 def _publish(data: Path, jobs: int | None) -> tuple[list[Published], float, float]:
