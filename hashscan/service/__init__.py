@@ -9,7 +9,8 @@
         guard                    what no list may hold         enrolling
       enrolment agents           a provider is admitted
       publishing batches         filters go out              parsing          what is asked
-        contents planning          what is new, and how      confirming receiving   what is answered
+        contents planning          what is new, and how      confirm_route asking   without a session
+                                                             confirming receiving   what is answered
         building withdrawals       one file each
         sharing                    by several processes    quotas limits    how much, how often
         repository in_force      signed metadata, files    observing journal meters metrics    who watches

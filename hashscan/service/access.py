@@ -7,10 +7,11 @@ import hmac
 import re
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from hashscan.known.keys import KeyRing, ProviderKey
+from hashscan.service.asking import Asking, Statement
 from hashscan.service.store import Store
 from hashscan.service.tables import ApiKey, Phase, Provider, ProviderKeyRow
 
@@ -47,24 +48,45 @@ def api_key_hash(api_key: str) -> bytes:
     return hashlib.sha256(api_key.encode()).digest()
 
 
+_CALLER = Statement(
+    select(
+        ApiKey.id, ApiKey.sha256, ApiKey.revoked, Provider.id, Provider.name, Provider.phase, Provider.epoch,
+        ProviderKeyRow.since, ProviderKeyRow.raw,
+    )
+    .join(Provider, Provider.id == ApiKey.provider_id)
+    .outerjoin(ProviderKeyRow, and_(ProviderKeyRow.provider_id == Provider.id, ProviderKeyRow.revoked.is_(None)))
+    .where(ApiKey.sha256 == bindparam("sha256"))
+)  # fmt: skip
+
+
 def authenticate(store: Store, authorization: str | None) -> Caller:
     """The provider of an Authorization header. Raises `NotServed`: 401 unknown, 403 suspended."""
+    api_key = shown_key(authorization)
+    with store.asking() as asking:
+        return caller(asking, api_key)
+
+
+def shown_key(authorization: str | None) -> str:
+    """The API key of an Authorization header. Raises `NotServed` (401) where there is none."""
     match = _BEARER.fullmatch(authorization or "")
     if match is None:
         raise NotServed(401, "unauthorized", "an API key is needed: Authorization: Bearer hsk_...")
-    wanted = api_key_hash(match[1])
-    with store.reading() as session:
-        row = session.execute(
-            select(ApiKey, Provider).join(Provider, Provider.id == ApiKey.provider_id).where(ApiKey.sha256 == wanted)
-        ).first()
-        if row is None or not hmac.compare_digest(row[0].sha256, wanted):
-            raise NotServed(401, "unauthorized", "this API key is not known here")
-        key, provider = row
-        if key.revoked is not None:
-            raise NotServed(401, "unauthorized", "this API key was revoked; ask the operator of the service")
-        if provider.phase == Phase.SUSPENDED:
-            raise NotServed(403, "suspended", "this provider is suspended; ask the operator of the service")
-        return Caller(provider.id, provider.name, Phase(provider.phase), key.id, provider.epoch, key_ring(session, provider.id))
+    return match[1]
+
+
+def caller(asking: Asking, api_key: str) -> Caller:
+    """Whose API key it is, or `NotServed`; read each time: what was revoked or suspended a moment ago is refused."""
+    wanted = api_key_hash(api_key)
+    rows = asking.rows(_CALLER, sha256=wanted)
+    if not rows or not hmac.compare_digest(bytes(rows[0][1]), wanted):
+        raise NotServed(401, "unauthorized", "this API key is not known here")
+    key_id, _, revoked, provider_id, name, phase, epoch, _, _ = rows[0]
+    if revoked is not None:
+        raise NotServed(401, "unauthorized", "this API key was revoked; ask the operator of the service")
+    if phase == Phase.SUSPENDED:
+        raise NotServed(403, "suspended", "this provider is suspended; ask the operator of the service")
+    ring = KeyRing({row[7]: ProviderKey(bytes(row[8])) for row in rows if row[7] is not None})
+    return Caller(provider_id, name, Phase(phase), key_id, epoch, ring)
 
 
 def key_ring(session: Session, provider_id: int) -> KeyRing:

@@ -4,7 +4,6 @@ Order of a request: who asks (401, 403), how long is the body (413), what does i
 """
 
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,13 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hashscan import __version__
 from hashscan.known import envelopes
-from hashscan.service import confirming, dispute_routes, enrol_routes, parsing, receiving, repository, schemas, watch_routes
+from hashscan.service import confirm_route, dispute_routes, enrol_routes, parsing, receiving, repository, schemas, watch_routes
 from hashscan.service.access import NotServed
 from hashscan.service.answers import error, error_response
 from hashscan.service.keys import OnlineKeys
-from hashscan.service.metrics import named
 from hashscan.service.observing import REQUEST_ID, Observed
-from hashscan.service.quotas import cost_of
 from hashscan.service.serving import Authenticated, Options, Served, bearer, body_up_to, served
 from hashscan.service.store import checked_store, is_away, is_busy
 from hashscan.service.tables import Role
@@ -46,34 +43,9 @@ _SECURITY_HEADERS = [
 ]
 
 
-ConfirmBody = Annotated[bytes, Depends(body_up_to(parsing.MAX_CONFIRM_BYTES))]
 OutcomesBody = Annotated[bytes, Depends(body_up_to(parsing.MAX_OUTCOMES_BYTES))]
 
 _agents = APIRouter(prefix="/v1", dependencies=[bearer])
-
-
-@_agents.post(
-    "/confirm",
-    operation_id="confirm",
-    summary="Ask about candidates of one list",
-    response_class=Response,
-    responses=schemas.answers("A DSSE envelope over the verdict", schemas.ENVELOPE, 409, 413, 422),
-    openapi_extra=schemas.CONFIRM_REQUEST,
-)
-def confirm(request: Request, caller: Authenticated, body: ConfirmBody) -> Response:
-    """The first four bytes of digests come in, entries with keyed tags go out; the agent decides what is a match."""
-    asked = parsing.parse_confirm(body)
-    if request.headers.get("idempotency-key", asked.nonce) != asked.nonce:
-        raise NotServed(422, "invalid", "the Idempotency-Key is not the nonce")
-    service = served(request)
-    service.quotas.spend(service.store, caller, cost_of(asked), service.now())
-    told: Counter[str] = Counter()
-    with service.store.reading() as session:
-        payload = confirming.answer(session, caller, asked, service.now(), told)
-    service.meters.add(named("questions_total", provider=caller.name), len(asked.items))
-    for standing, count in told.items():
-        service.meters.add(named("entries_told_total", standing=standing), count)
-    return service.sealed(payload, envelopes.VERDICT)
 
 
 @_agents.post(
@@ -143,6 +115,7 @@ def new_app() -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
     )
+    app.include_router(confirm_route.router)
     app.include_router(_agents)
     app.include_router(enrol_routes.router)
     app.include_router(dispute_routes.router)

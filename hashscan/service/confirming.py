@@ -6,15 +6,16 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, literal, select, union_all
 
 from hashscan.known.keys import token
 from hashscan.model import Act, Algorithm, Standing
 from hashscan.service import guard
 from hashscan.service.access import Caller, NotServed
+from hashscan.service.asking import Asking, Statement
+from hashscan.service.dialects import among, integers
 from hashscan.service.disputing import complaints, rules
 from hashscan.service.parsing import Asked, Item
 from hashscan.service.tables import DIGEST_COLUMNS, Entry, HashList, Phase, Publication
@@ -24,18 +25,61 @@ MAX_ENTRIES = 64  # for one item; among 1.4 M entries two share a prefix once in
 MAX_PAYLOAD_BYTES = 3_000_000  # base64 makes four thirds of it, agents accept 4 MiB
 
 
-def answer(session: Session, caller: Caller, asked: Asked, issued: float, told: Counter[str] | None = None) -> bytes:
+class Listed(NamedTuple):
+    """An entry as it is read here; see `tables.Entry`."""
+
+    id: int
+    public_id: str
+    md5: bytes | None
+    sha1: bytes | None
+    sha256: bytes | None
+    blake3: bytes | None
+    size: int | None
+    category: str
+    standing: str
+    act: str
+    sources: str
+
+
+Found = Mapping[tuple[Algorithm, int], Sequence[Listed]]
+"""Entries by algorithm and prefix, oldest first."""
+
+_LISTED = tuple(getattr(Entry, one) for one in Listed._fields)
+_ENTRIES = Statement(
+    union_all(
+        *(
+            select(literal(algorithm.code[0]), column, *_LISTED).where(
+                Entry.list_id == bindparam("list"), among(column, integers(algorithm.value))
+            )
+            for algorithm, (_, column) in DIGEST_COLUMNS.items()
+        )
+    )
+)
+_BY_CODE = {one.code[0]: one for one in Algorithm}
+_LIST = Statement(
+    select(Publication.list_id)
+    .join(HashList, HashList.id == Publication.list_id)
+    .where(
+        Publication.provider_id == bindparam("provider"),
+        HashList.name == bindparam("name"),
+        Publication.version == bindparam("version"),
+        Publication.epoch == bindparam("epoch"),
+    )
+)
+
+
+def answer(asking: Asking, caller: Caller, asked: Asked, issued: float, told: Counter[str] | None = None) -> bytes:
     """The payload of the verdict. Raises `NotServed`: 409 (not a list of this provider), 413 (more than an answer holds).
 
     Every epoch is answered whose key was not revoked: a host that has not synced since the last change still asks. ``told``
     counts the entries that are named, by standing.
     """
-    list_id = _published_list(session, caller, asked)
+    list_id = _published_list(asking, caller, asked)
     if not caller.key.has(asked.list.epoch):  # revoking a key revokes all older ones
         raise NotServed(409, "epoch_revoked", "the provider key of this epoch was revoked; sync first")
-    entries = _entries(session, list_id, asked.items)
+    entries = _entries(asking, list_id, asked.items)
     key = caller.key.confirm_key(asked.list.id, asked.list.epoch)
-    voice = Voice(caller.phase, complaints.paused(session, caller.id))
+    voice = Voice(caller.phase, complaints.paused(asking, caller.id) if entries else frozenset())
     payload: dict[str, Any] = {
         "nonce": asked.nonce,
         "issued": issued,
@@ -52,43 +96,30 @@ def answer(session: Session, caller: Caller, asked: Asked, issued: float, told: 
     return data
 
 
-def _published_list(session: Session, caller: Caller, asked: Asked) -> int:
-    query = (
-        select(Publication.list_id)
-        .join(HashList, HashList.id == Publication.list_id)
-        .where(
-            Publication.provider_id == caller.id,
-            HashList.name == asked.list.id,
-            Publication.version == asked.list.version,
-            Publication.epoch == asked.list.epoch,
-        )
-    )
-    found = session.scalar(query)
-    if found is None:
+def _published_list(asking: Asking, caller: Caller, asked: Asked) -> int:
+    ref = asked.list
+    rows = asking.rows(_LIST, provider=caller.id, name=ref.id, version=ref.version, epoch=ref.epoch)
+    if not rows:
         raise NotServed(409, "list_not_published", "this version of this list was not published to this provider; sync first")
-    return found
+    return int(rows[0][0])
 
 
-Found = Mapping[tuple[Algorithm, int], Sequence[Entry]]
-"""Entries by algorithm and prefix, oldest first."""
+def _entries(asking: Asking, list_id: int, items: Sequence[Item]) -> Found:
+    """All entries of the list that any prefix of the question names, by one statement. The known-good are left out."""
+    wanted: dict[str, set[int]] = {algorithm.value: set() for algorithm in Algorithm}
+    for item in items:
+        for algorithm, one in item.prefixes.items():
+            wanted[algorithm.value].add(one)
+    found: defaultdict[tuple[Algorithm, int], list[Listed]] = defaultdict(list)
+    for code, p, *columns in asking.rows(_ENTRIES, list=list_id, **wanted):
+        found[_BY_CODE[code], p].append(Listed(*columns))
+    innocent = guard.innocent(asking, {one.id: one for some in found.values() for one in some}.values())
+    return {key: sorted(one for one in some if one.id not in innocent) for key, some in found.items()}
 
 
-def _entries(session: Session, list_id: int, items: Sequence[Item]) -> Found:
-    """All entries of the list that any prefix of the question names: one query an algorithm. The known-good are left out."""
-    found: defaultdict[tuple[Algorithm, int], list[Entry]] = defaultdict(list)
-    for algorithm, (_, column) in DIGEST_COLUMNS.items():
-        wanted = sorted({item.prefixes[algorithm] for item in items if algorithm in item.prefixes})
-        if wanted:
-            query = select(Entry).where(Entry.list_id == list_id, column.in_(wanted)).order_by(Entry.id)
-            for entry in session.scalars(query):
-                found[algorithm, getattr(entry, f"{algorithm}_p")].append(entry)
-    innocent = guard.innocent(session, list({one.id: one for some in found.values() for one in some}.values()))
-    return {key: [one for one in some if one.id not in innocent] for key, some in found.items()}
-
-
-def pick(item: Item, found: Found) -> list[Entry]:
+def pick(item: Item, found: Found) -> list[Listed]:
     """The entries that share a prefix with ``item``, each once, at most `MAX_ENTRIES`; the strongest algorithm's first."""
-    picked: dict[int, Entry] = {}
+    picked: dict[int, Listed] = {}
     for algorithm in reversed(Algorithm):
         if algorithm in item.prefixes:
             for entry in found.get((algorithm, item.prefixes[algorithm]), ()):
@@ -104,12 +135,12 @@ class Voice:
     paused: frozenset[int]
 
 
-def tagged(entry: Entry, key: bytes, voice: Voice) -> dict[str, Any]:
+def tagged(entry: Listed, key: bytes, voice: Voice) -> dict[str, Any]:
     """An entry as it goes out: tags under ``key`` instead of digests, and act `report` for a provider on trial."""
-    digests = {algorithm: getattr(entry, algorithm.value) for algorithm in Algorithm}
+    digests = zip(Algorithm, (entry.md5, entry.sha1, entry.sha256, entry.blake3), strict=True)
     return {
         "entry": entry.public_id,
-        "tags": {a.value: token(key, a, digest) for a, digest in digests.items() if digest is not None},
+        "tags": {a.value: token(key, a, digest) for a, digest in digests if digest is not None},
         "size": entry.size,
         "standing": rules.answered(Standing(entry.standing), paused=entry.id in voice.paused).value,
         "category": entry.category,

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
+from hashscan.service.asking import Asking
+
 
 class Database(Protocol):
     """Implemented by `on_sqlite.Sqlite` and `on_postgres.Postgres`. As text it is what messages call it, without a password."""
@@ -13,6 +15,9 @@ class Database(Protocol):
     @property
     def reader(self) -> Engine:
         """Each transaction sees one state of the database."""
+
+    def asking(self) -> Asking:
+        """A transaction on one state of the database, without a session; the caller closes it."""
 
     def writer(self, *, wait: bool) -> Engine:
         """For transactions that begin with `lock`; without ``wait`` that fails at once where another has it."""

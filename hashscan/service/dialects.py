@@ -12,6 +12,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
@@ -39,6 +40,10 @@ class among(FunctionElement[bool]):  # noqa: N801 - reads like `and_` in a state
 
     type = Boolean()
     inherit_cache = True
+
+    def self_group(self, against: OperatorType | None = None) -> Any:  # noqa: ARG002 - as in SQLAlchemy
+        """Itself. SQLAlchemy would write ``(...) = 1`` for SQLite, which then uses no index and reads the whole table."""
+        return self
 
 
 @compiles(among, "sqlite")

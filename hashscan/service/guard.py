@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from hashscan.known import selftest
 from hashscan.model import Algorithm, Standing
+from hashscan.service.asking import Asking, Statement
 from hashscan.service.dialects import among, insert_missing, integers
 from hashscan.service.tables import DIGEST_COLUMNS, Entry, KnownGood, prefix
 
@@ -26,7 +27,21 @@ MAX_NAMED = 10  # entries that were left out, in a report
 _SELF_TEST = frozenset((one, selftest.digest(one, selftest.CONTENT)) for one in Algorithm)
 _TRIVIAL = selftest.trivial_digests()
 
+_BY_CODE = {one.code[0]: one for one in Algorithm}
+
 Digests = Iterable[tuple[Algorithm, bytes]]
+
+
+class Held(Protocol):
+    """What of an entry is looked at here, wherever it was read from; it has a digest of each algorithm by name, or None."""
+
+    @property
+    def id(self) -> int:
+        """That of the database."""
+
+    @property
+    def standing(self) -> str:
+        """A `Standing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +98,32 @@ def _found(connection: Connection, algorithm: Algorithm, digests: set[bytes]) ->
     return digests.intersection(found)
 
 
-def innocent(session: Session, entries: Sequence[Entry]) -> set[int]:
+_GOOD = Statement(
+    union_all(
+        *(
+            select(literal(algorithm.code[0]), KnownGood.digest).where(
+                KnownGood.algorithm == algorithm.value, among(KnownGood.p, integers(algorithm.value))
+            )
+            for algorithm in Algorithm
+        )
+    )
+)
+
+
+def innocent(asking: Asking, entries: Iterable[Held]) -> set[int]:
     """The ids of those of ``entries`` in force that hold a known-good or trivial digest: nobody is told of them."""
-    in_question = [entry for entry in entries if entry.standing in IN_FORCE]
-    good = known_good(session.connection(), (pair for entry in in_question for pair in digests_of(entry))) | _TRIVIAL
-    return {entry.id for entry in in_question if not good.isdisjoint(digests_of(entry))}
+    held = {entry.id: digests_of(entry) for entry in entries if entry.standing in IN_FORCE}
+    if not held:
+        return set()
+    wanted: dict[str, set[int]] = {algorithm.value: set() for algorithm in Algorithm}
+    for pairs in held.values():
+        for algorithm, digest in pairs:
+            wanted[algorithm.value].add(prefix(digest))
+    good = {(_BY_CODE[code], bytes(digest)) for code, digest in asking.rows(_GOOD, **wanted)} | _TRIVIAL
+    return {one for one, pairs in held.items() if not good.isdisjoint(pairs)}
 
 
-def digests_of(entry: Entry) -> list[tuple[Algorithm, bytes]]:
+def digests_of(entry: Held) -> list[tuple[Algorithm, bytes]]:
     """The raw digests that an entry has."""
     every = ((algorithm, getattr(entry, algorithm.value)) for algorithm in Algorithm)
     return [(algorithm, digest) for algorithm, digest in every if digest is not None]

@@ -24,6 +24,7 @@ from hashscan.errors import HashscanError, UsageError
 from hashscan.known.envelopes import SigningKey, key_id
 from hashscan.known.metadata import MAX_ROOT_BYTES, RootPlan, read_root
 from hashscan.ports import VerdictKey
+from hashscan.service.asking import Asking, Statement
 from hashscan.service.private_files import read_key, write_key
 from hashscan.service.store import Store
 from hashscan.service.tables import OnlineKey, Role
@@ -34,6 +35,13 @@ LISTED_AFTER = 30 * 86_400.0  # seconds that a retired verdict key stays listed:
 MAX_LISTED = 8  # verdict keys; agents refuse more
 MAX_IN_USE = 4  # verdict keys that sign at a time: agents check at most 8 signatures
 _ROOT_NAME = re.compile(r"([1-9][0-9]{0,6})\.root\.json")
+
+
+_VERDICT_KEYS = Statement(
+    select(OnlineKey.public, OnlineKey.since, OnlineKey.until)
+    .where(OnlineKey.role == Role.VERDICT.value)
+    .order_by(OnlineKey.id)
+)
 
 
 class OnlineKeys:
@@ -55,8 +63,14 @@ class OnlineKeys:
     def signing(self, role: Role) -> list[SigningKey]:
         """The keys that sign for ``role`` now: one, of verdicts several while they are rotated."""
         if role is Role.VERDICT:
-            return [self._key(role, one.public) for one in self._verdict_rows() if in_use(one, self._now())]
+            with self._store.asking() as asking:
+                return self.signing_verdicts(asking)
         return [self._key(role, read_root(self.latest_root()).online[role.value])]
+
+    def signing_verdicts(self, asking: Asking) -> list[SigningKey]:
+        """The keys that sign verdicts now, read in a transaction that is open."""
+        rows = (VerdictKey(*row) for row in asking.rows(_VERDICT_KEYS))
+        return [self._key(Role.VERDICT, one.public) for one in rows if in_use(one, self._now())]
 
     def _key(self, role: Role, public: str) -> SigningKey:
         if public not in self._read:

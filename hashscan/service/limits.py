@@ -70,8 +70,12 @@ class Gate:
 
     def before(self, authorization: str | None, address: str, now: float) -> None:
         """Before a key is looked up: an address with too many bad ones is not even looked up. Raises `NotServed` (429)."""
-        if hash(authorization) not in self._good:
+        if not self.was_good(authorization):
             _refuse(self._strangers.wait(_network(address), now, 0.0), "there were too many requests without a known key")
+
+    def was_good(self, authorization: str | None) -> bool:
+        """Whether a key was good when it was last looked up here; it may have been revoked since."""
+        return hash(authorization) in self._good
 
     def known(self, authorization: str | None, api_key_id: int, now: float) -> None:
         """A key that is good. Raises `NotServed` (429) where it asks too often."""

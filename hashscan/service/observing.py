@@ -80,7 +80,8 @@ class _Exchange:
             return await self._receive()  # waits for the end of the connection, for as long as the answer takes
         self._until = self._until or time.monotonic() + self._patience
         try:
-            message = await asyncio.wait_for(self._receive(), max(self._until - time.monotonic(), 0.001))
+            async with asyncio.timeout(max(self._until - time.monotonic(), 0.001)):  # wait_for makes a task each time
+                message = await self._receive()
         except TimeoutError:
             raise NotServed(408, "slow", f"a request is sent within {self._patience:.0f} seconds") from None
         self._in += len(message.get("body", b""))
@@ -95,7 +96,8 @@ class _Exchange:
             self._status = message["status"]
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id.encode())]
         self._out += len(message.get("body", b""))
-        await asyncio.wait_for(self._send(message), SEND_SECONDS)
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._send(message)
 
     def tell(self, journal: Journal, meters: Meters, now: float) -> None:
         """Write down what it was, in words of our own."""

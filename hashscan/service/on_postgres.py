@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from hashscan.errors import UsageError
+from hashscan.service.asking import Asking
 from hashscan.service.private_files import refuse_readable
 
 URL_HINT = "one line, like postgresql://hashscan@/hashscan?host=/run/postgresql"
@@ -47,6 +48,10 @@ class Postgres:
     def reader(self) -> Engine:
         """Each transaction sees one state of the database."""
         return self._engine
+
+    def asking(self) -> Asking:
+        """A transaction that reads; the driver begins it with the first statement, REPEATABLE READ."""
+        return Asking(self._engine, None)
 
     def writer(self, *, wait: bool) -> Engine:  # noqa: ARG002 - SQLite locks as a transaction begins, here `lock` does it
         """READ COMMITTED: each statement after the lock sees what the writer before has committed."""

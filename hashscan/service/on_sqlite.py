@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hashscan.errors import HashscanError
+from hashscan.service.asking import Asking
 from hashscan.service.private_files import refuse_readable
 
 _BEGIN = "hashscan_begin"
@@ -38,6 +39,10 @@ class Sqlite:
     def reader(self) -> Engine:
         """Each transaction sees one state of the database."""
         return self._engine
+
+    def asking(self) -> Asking:
+        """A transaction that reads. It sees one state from its first statement on, and waits for no writer."""
+        return Asking(self._engine, "BEGIN")
 
     def writer(self, *, wait: bool) -> Engine:
         """Each transaction begins with the write lock. Without ``wait`` it fails at once where another has it."""

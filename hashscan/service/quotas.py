@@ -80,6 +80,17 @@ class Quotas:
         self._purses: dict[int, _Purse] = {}
         self._origins: dict[int, int] = {}
 
+    def at_hand(self, caller: Caller, cost: int, now: float) -> bool:
+        """Pay for a question with what this process holds already; False where `spend` has to look into the database."""
+        purse = self._purses.get(self._origins.get(caller.api_key_id, 0))
+        if purse is None:
+            return False
+        if now >= purse.free_until:
+            if purse.left < cost:
+                return False
+            purse.left -= cost
+        return True
+
     def spend(self, store: Store, caller: Caller, cost: int, now: float) -> None:
         """Pay for a question. Raises `NotServed`: 429 with the seconds until there is enough."""
         origin = self._origin(store, caller.api_key_id)

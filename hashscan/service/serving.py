@@ -1,6 +1,6 @@
 """What every route needs: the service behind the app, who asks, and a body that is read up to its limit only."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +10,10 @@ from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
 from hashscan.known import envelopes
-from hashscan.service.access import Caller, NotServed, authenticate
+from hashscan.known.envelopes import SigningKey
+from hashscan.service.access import Caller, NotServed, caller, shown_key
 from hashscan.service.agents import Uses
+from hashscan.service.asking import Asking
 from hashscan.service.journal import Journal
 from hashscan.service.keys import OnlineKeys
 from hashscan.service.limits import PER_KEY, PER_STRANGER, Gate, Rate
@@ -65,9 +67,9 @@ class Served:
         self.meters.add(named("quota_refusals_total", provider=provider))
         self.journal.write(self.now(), "quota", provider=provider, api_key_id=api_key_id)
 
-    def sealed(self, payload: bytes, payload_type: str) -> Response:
-        """An answer that agents believe: an envelope signed by the verdict keys in use."""
-        envelope = envelopes.seal(payload, payload_type, self.keys.signing(Role.VERDICT))
+    def sealed(self, payload: bytes, payload_type: str, keys: Sequence[SigningKey] | None = None) -> Response:
+        """An answer that agents believe: an envelope signed by the verdict keys in use, ``keys`` if they were read already."""
+        envelope = envelopes.seal(payload, payload_type, self.keys.signing(Role.VERDICT) if keys is None else keys)
         return Response(envelope, media_type="application/json")
 
 
@@ -78,20 +80,38 @@ def served(request: Request) -> Served:
     return found
 
 
-def _authenticated(request: Request) -> Caller:
+def authenticated(request: Request) -> Caller:
+    """The provider behind a request. Raises `NotServed`: 401, 403, 429."""
     service = served(request)
-    shown, address, now = request.headers.get("authorization"), address_of(request), service.now()
-    service.gate.before(shown, address, now)
+    before(service, request)
     try:
-        caller = authenticate(service.store, shown)
+        with service.store.asking() as asking:
+            found = caller_of(service, request, asking)
     except NotServed as refused:
-        if refused.status == 401:
-            service.gate.stranger(address, now)
+        stranger(service, request, refused)
         raise
-    request.state.provider = caller.name
-    service.gate.known(shown, caller.api_key_id, now)
-    service.uses.record(service.store, caller.api_key_id, service.now())
-    return caller
+    service.uses.record(service.store, found.api_key_id, service.now())
+    return found
+
+
+def before(service: Served, request: Request) -> None:
+    """Raises `NotServed` (429): the address has shown too many bad keys to be looked up."""
+    service.gate.before(request.headers.get("authorization"), address_of(request), service.now())
+
+
+def caller_of(service: Served, request: Request, asking: Asking) -> Caller:
+    """Who asks, and that it may ask now. Raises `NotServed`: 401, 403, 429."""
+    shown = request.headers.get("authorization")
+    found = caller(asking, shown_key(shown))
+    request.state.provider = found.name
+    service.gate.known(shown, found.api_key_id, service.now())
+    return found
+
+
+def stranger(service: Served, request: Request, refused: NotServed) -> None:
+    """Remember who was refused because nobody knows its key."""
+    if refused.status == 401:
+        service.gate.stranger(address_of(request), service.now())
 
 
 def address_of(request: Request) -> str:
@@ -99,7 +119,7 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client is not None else ""
 
 
-Authenticated = Annotated[Caller, Depends(_authenticated)]
+Authenticated = Annotated[Caller, Depends(authenticated)]
 """The provider behind a request, before anything else of it is looked at."""
 
 bearer = Security(HTTPBearer(auto_error=False, scheme_name="api key", description="An API key of the provider, hsk_..."))

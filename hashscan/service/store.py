@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from hashscan.errors import HashscanError, LockedError, UsageError
 from hashscan.service import on_postgres, on_sqlite, schema
+from hashscan.service.asking import Asking
 from hashscan.service.database import Database
 from hashscan.service.tables import ServiceRow
 
@@ -60,6 +61,15 @@ class Store:
         """A session on one consistent state; what it changes is forgotten."""
         with Session(self.database.reader) as session:
             yield session
+
+    @contextmanager
+    def asking(self) -> Iterator[Asking]:
+        """One consistent state for `asking.Statement`: a tenth of the cost of a session."""
+        asking = self.database.asking()
+        try:
+            yield asking
+        finally:
+            asking.close()
 
     @contextmanager
     def writing(self, *, wait: bool = True) -> Iterator[Session]:

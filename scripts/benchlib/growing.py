@@ -34,8 +34,8 @@ def _into_sqlite(path: Path, list_id: int, rng: random.Random, count: int) -> No
     names = _columns()
     query = f"INSERT INTO entry ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        indexes = database.execute("SELECT name, sql FROM sqlite_master WHERE tbl_name='entry' AND sql LIKE 'CREATE %INDEX%'")
-        made_by = dict(indexes.fetchall()) if count > _AT_ONCE else {}
+        indexes = "SELECT name, sql FROM sqlite_master WHERE tbl_name='entry' AND sql LIKE 'CREATE %INDEX%'"
+        made_by = dict(database.execute(indexes).fetchall()) if count > _AT_ONCE else {}
         database.execute("PRAGMA cache_size=-262144")
         database.execute("BEGIN")
         for name in made_by:

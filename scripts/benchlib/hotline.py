@@ -57,24 +57,18 @@ def make(folder: Path, entries: int, providers: int, database: Path | None) -> H
     """
     data = folder / "service"
     if not data.exists():
-        _operator(data, "init", "--root-keys", folder / "root-keys", *(() if database is None else ("--database", database)))
-        admin.set_quota(data, None, per_day=0, burst=None)
-        (folder / "few.txt").write_text(f"{random.Random(0).randbytes(20).hex()}\n")
-        _operator(data, "import", "--list", LIST, "--source-name", "bench", folder / "few.txt")
+        admin.init(data, name="bench", root_keys=folder / "root-keys", database=database)
+        admin.set_quota(data, None, per_day=0, burst=None)  # as `service provider quota --per-day 0` does
+        grow(data, LIST, random.Random(0), 1)
     for number in range(providers):
         name = f"provider-{number}"
         if not (folder / name).exists():
             admin.add_provider(data, name, phase=Phase.REGULAR, url="https://hashes.example.org", out=folder / name)
-            _operator(data, "provider", "quota", name, "--per-day", "0")
-    admin.publish(data, list_id=LIST) if _count(data) < 10 else None
+    if _count(data) == 2:  # that entry and the self-test
+        admin.publish(data, list_id=LIST)
     if (missing := entries - _count(data)) > 0:
         grow(data, LIST, random.Random(f"hashscan bench {_count(data)}"), missing)
     return _described(folder, data, providers)
-
-
-def _operator(data: Path, *words: str | Path) -> None:
-    argv = [*PROGRAM, "service", "--data", str(data), *map(str, words)]
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env=environment())
 
 
 def _count(data: Path) -> int:

@@ -1,4 +1,4 @@
-"""Connections that ask as fast as they are answered, or at a pace: one process, one thread, nothing checked while it measures."""
+"""Connections that ask as fast as they are answered, or at a pace. One thread; nothing is checked while it measures."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class _Line:
 
 
 def load(port: int, requests: Sequence[Request], pace: Pace, answers: IO[bytes], started: Callable[[], None]) -> Load:
-    """Ask for ``pace.seconds``; bodies go to ``answers``. ``started`` is called as it begins. Raises `ValueError`: it is dead."""
+    """Ask for ``pace.seconds``; bodies go to ``answers``, ``started`` is called first. Raises `ValueError`: no answer comes."""
     found = Load()
     with ExitStack() as stack:
         chooser = stack.enter_context(selectors.DefaultSelector())
@@ -150,9 +150,7 @@ class _Round:
             return False
         status, body = whole
         self.answers.write(body)
-        self.found.answers.append(
-            Answer(line.request, line.nonce, self.written, len(body), status, line.due, time.monotonic())
-        )
+        self.found.answers.append(Answer(line.request, line.nonce, self.written, len(body), status, line.due, time.monotonic()))
         self.written += len(body)
         line.request = None
         self.idle.append(line)

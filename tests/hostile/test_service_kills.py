@@ -1,24 +1,32 @@
-"""Killed under load: an outcome that got a receipt is there afterwards, and once; workers that die are replaced."""
+"""Killed under load: an outcome that got a receipt is there afterwards, and once; nothing is answered with an error but while
+the database is away; workers that die are replaced.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import itertools
 import os
 import random
 import re
+import secrets
 import signal
 import threading
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from hashscan.central import wire
 from hashscan.central.client import HttpService, Link
 from hashscan.errors import ServiceUnavailable
 from hashscan.known import verdicts
-from hashscan.model import Action, Outcome
+from hashscan.model import Action, Algorithm, ListRef, Outcome
+from hashscan.ports import Question
 from hashscan.service import admin
 from hashscan.service.keys import OnlineKeys
 from hashscan.service.store import open_store
@@ -71,6 +79,47 @@ class Teller(threading.Thread):
             return
 
 
+class Asker(threading.Thread):
+    """An agent that asks all the time and reads every answer as agents do; ``statuses`` counts them, ``broken`` the missing."""
+
+    def __init__(self, port: int, api_key: str, keys: object) -> None:
+        super().__init__(daemon=True)
+        self.statuses: Counter[int] = Counter()
+        self.broken = 0
+        self.error: BaseException | None = None
+        self.enough = threading.Event()
+        self._port, self._api_key, self._keys = port, api_key, keys
+
+    def run(self) -> None:
+        try:
+            while not self.enough.is_set():
+                self._connect()
+        except BaseException as error:
+            self.error = error
+
+    def _connect(self) -> None:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)) as line:
+            try:
+                while not self.enough.is_set():
+                    self.ask(line)
+            except (OSError, http.client.HTTPException):  # it is down, or died before it answered
+                self.broken += 1
+                time.sleep(0.02)
+
+    def ask(self, line: http.client.HTTPConnection) -> int:
+        """One question; its status."""
+        question = Question(ListRef(LIST, 1, 1), secrets.token_urlsafe(32), (({Algorithm.SHA1: sha1("a")[:8]}, 10),))
+        line.request("POST", "/v1/confirm", wire.encode_question(question), {"Authorization": f"Bearer {self._api_key}"})
+        response = line.getresponse()
+        body = response.read()
+        self.statuses[response.status] += 1
+        if response.status == 200:
+            asked = verdicts.Asked(question, "acme", time.time())
+            verdict = verdicts.open_verdict(self._keys, body, asked)  # type: ignore[arg-type]
+            assert len(verdict.answers[0]) == 1
+        return response.status
+
+
 def ready(tmp_path: Path) -> tuple[Path, str, object]:
     data = make(tmp_path)
     agent = enrol(data)
@@ -97,8 +146,9 @@ def test_no_outcome_with_a_receipt_is_lost_and_none_counts_twice(tmp_path: Path)
     done = []
     with Running(data, workers=2) as running:
         tellers = [Teller(number, running.url, api_key, keys) for number in range(CLIENTS)]
-        for teller in tellers:
-            teller.start()
+        asker = Asker(running.port, api_key, keys)
+        for one in (asker, *tellers):
+            one.start()
         for number in range(attempts(KILLS)):
             before = sum(len(one.receipts) for one in tellers)
             until(lambda before=before: sum(len(one.receipts) for one in tellers) > before + 3)
@@ -116,11 +166,19 @@ def test_no_outcome_with_a_receipt_is_lost_and_none_counts_twice(tmp_path: Path)
                 databases.server().start()
         before = sum(len(one.receipts) for one in tellers)
         until(lambda: sum(len(one.receipts) for one in tellers) > before + 3)
-        for teller in tellers:
-            teller.enough.set()
-        for teller in tellers:
-            teller.join(60)
-            assert teller.error is None, (seed, teller.error)
+        answered = asker.statuses[200]
+        until(lambda: asker.statuses[200] > answered + 3 or asker.error)
+        for one in (asker, *tellers):
+            one.enough.set()
+        for one in (asker, *tellers):
+            one.join(60)
+            assert one.error is None, (seed, one.error)
+        # 503 is for a database that is away; whatever else dies is a connection that breaks, or the next worker's answer
+        assert set(asker.statuses) <= ({200, 503} if "database" in done else {200}), (seed, asker.statuses)
+        admin.revoke_api_key(data, "acme", "1")
+        for _ in range(8):  # each connection goes to any of the workers
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)) as line:
+                assert asker.ask(line) == 401
         assert running.stop() == 0
     with open_store(data) as store, store.reading() as session:
         stored = list(session.scalars(select(OutcomeRow.outcome_id)))
@@ -130,7 +188,8 @@ def test_no_outcome_with_a_receipt_is_lost_and_none_counts_twice(tmp_path: Path)
     assert len(stored) - len(receipts) <= CLIENTS, "at most the last of each was stored without its receipt"
     told = {teller._number: teller.lost for teller in tellers}
     assert sum(told.values()) > 0, "the kills must have met requests, or this has shown nothing"
-    print(f"{len(done)} kills ({', '.join(done)}), {len(receipts)} receipts, {sum(told.values())} requests without an answer")
+    lost = sum(told.values()) + asker.broken
+    print(f"{len(done)} kills ({', '.join(done)}), {len(receipts)} receipts, answers {dict(asker.statuses)}, {lost} without")
 
 
 def test_a_worker_that_dies_is_replaced_and_all_stop_in_order(tmp_path: Path) -> None:

@@ -206,9 +206,9 @@ def test_a_providers_word_pauses_the_entry_for_itself_only(hotline: Hotline) -> 
     told = hotline.complain(hotline.agent, "a")
     assert (told.state, told.paused) == (DisputeState.OPEN, True)
     assert hotline.standing("a") is Standing.ACTIVE
-    with open_store(hotline.data) as store, store.reading() as session:
+    with open_store(hotline.data) as store, store.reading() as session, store.asking() as asking:
         ids = [authenticate(store, f"Bearer {one.api_key}").id for one in (hotline.agent, other)]
-        paused = [complaints.paused(session, one) for one in ids]
+        paused = [complaints.paused(asking, one) for one in ids]
         assert paused == [frozenset({hotline.entry(session, "a").id}), frozenset()]
         with pytest.raises(NoSuchDisputeError):
             complaints.told(session, ids[1], told.dispute)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from hashscan.model import Standing
 from hashscan.service.actors import Actor, Deed, PersonRole, require
+from hashscan.service.asking import Asking, Statement
 from hashscan.service.disputing import acts, rules
 from hashscan.service.disputing.rules import DisputeState, NoSuchDisputeError
 from hashscan.service.tables import Entry, HashList
@@ -100,14 +101,16 @@ def told(session: Session, provider_id: int, dispute_id: str) -> Told:
     return _told(session, row)
 
 
-def paused(session: Session, provider_id: int) -> frozenset[int]:
+_PAUSED = Statement(
+    select(DisputeRow.entry_id)
+    .join(ComplaintRow, ComplaintRow.dispute_id == DisputeRow.id)
+    .where(ComplaintRow.provider_id == bindparam("provider"), ComplaintRow.pauses, DisputeRow.state == DisputeState.OPEN.value)
+)
+
+
+def paused(asking: Asking, provider_id: int) -> frozenset[int]:
     """The database ids of the entries that a provider's own complaints pause for it; at most `rules.MAX_OPEN`."""
-    query = (
-        select(DisputeRow.entry_id)
-        .join(ComplaintRow, ComplaintRow.dispute_id == DisputeRow.id)
-        .where(ComplaintRow.provider_id == provider_id, ComplaintRow.pauses, DisputeRow.state == DisputeState.OPEN)
-    )
-    return frozenset(session.scalars(query))
+    return frozenset(row[0] for row in asking.rows(_PAUSED, provider=provider_id))
 
 
 def _told(session: Session, row: ComplaintRow) -> Told:
