@@ -112,7 +112,7 @@ def _certified(store: CaseStore) -> dict[str, str]:
 def _lines(store: CaseStore) -> Iterator[log.Line]:
     for raw in log.raw_lines(store.log.path):
         with suppress(StrictJsonError):  # `log.check` names a line that does not hold
-            yield log.read_line(raw.rstrip(b"\n"))
+            yield log.read_line(raw.removesuffix(b"\n"))
 
 
 def _names(store: CaseStore, folder: str) -> list[str]:

@@ -60,7 +60,7 @@ def export(store: CaseStore, record: Record, request: Request) -> list[Path]:
     to = ", ".join(request.recipients.keys) if request.recipients else "plain" if request.plain else "sealed as it was"
     store.log.append(What.EXPORTED, record.id, f"{os.fsdecode(os.fspath(folder))} ({to})")
     files = [
-        _put(folder, "record.json", json.dumps(store.document(record.id), indent=1, sort_keys=True).encode() + b"\n"),
+        _put(folder, "record.json", json.dumps(store.document(record.id), indent=1).encode() + b"\n"),
         _put(folder, "verdict.json", record.envelope() + b"\n"),
         _put(folder, "log-excerpt.ndjson", b"".join(_lines_of(store, record.id))),
     ]
@@ -122,7 +122,7 @@ def _chunks(fd: int, size: int, digester: evidence.Digester) -> Iterator[bytes]:
 def _lines_of(store: CaseStore, case_id: str) -> Iterator[bytes]:
     for raw in log.raw_lines(store.log.path):
         try:
-            if log.read_line(raw.rstrip(b"\n")).case == case_id:
+            if log.read_line(raw.removesuffix(b"\n")).case == case_id:
                 yield raw
         except StrictJsonError:
             continue  # `audit verify` names a line that does not hold

@@ -31,7 +31,7 @@ class RunLock:
         self._clock = clock
         # Printable ASCII: it is shown to somebody else.
         self._command = "".join(one if " " <= one <= "~" else "?" for one in command)[:_MAX_COMMAND]
-        self._fd = -1
+        self._fd: int  # while the block runs
 
     def __enter__(self) -> Self:
         try:
@@ -50,7 +50,6 @@ class RunLock:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         with suppress(OSError):  # whatever close says, Linux has let go of it, and the run is over
             os.close(self._fd)
-        self._fd = -1
 
     def _claim(self, fd: int) -> None:
         try:

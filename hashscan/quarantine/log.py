@@ -70,6 +70,7 @@ _ENDS = {
 }
 _SAID_FIRST = {What.RELEASED, What.DISMISSED, What.HOLD, What.UNHOLD, What.SETTLED}
 _RESTORED_AFTER_ALL = ("restored: ", "interrupted before its last line; the case is restored")
+_TAIL_BYTES = 2 * MAX_LINE_BYTES  # the last line, and one that a crash left
 _LOOK_BACK = 256 << 10  # bytes; one run at a time, so what was cut off last is near the end
 
 
@@ -113,7 +114,7 @@ class Line:
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def read_line(data: bytes) -> Line:
@@ -181,6 +182,12 @@ def raw_lines(path: Path) -> Iterator[bytes]:
     with stream:
         while raw := stream.readline(MAX_LINE_BYTES + 1):
             yield raw if raw.endswith(_NEWLINE) or len(raw) <= MAX_LINE_BYTES else raw + _NEWLINE
+
+
+def _last_line(text: bytes) -> tuple[int, int]:
+    """Where the last whole line begins and ends; twice 0 where there is none."""
+    end = text.rfind(_NEWLINE) + 1
+    return text[: end - 1].rfind(_NEWLINE) + 1, end
 
 
 def _plain(text: str) -> str:
@@ -262,18 +269,15 @@ class Log:
     def _end(self, fd: int) -> tuple[int, LogHead]:
         """Where the last whole line ends, in bytes, and its head."""
         size = os.fstat(fd).st_size
-        start = max(0, size - 2 * MAX_LINE_BYTES)
-        tail = os.pread(fd, size - start, start)
-        end = tail.rfind(_NEWLINE) + 1
+        start = max(0, size - _TAIL_BYTES)
+        tail = os.pread(fd, _TAIL_BYTES, start)
+        begin, end = _last_line(tail)
+        if _HOLE in tail[begin:end]:
+            begin, end = _last_line(tail[:begin])
         if not end:
             if start:
                 raise QuarantineError(f"the log {self.path} does not end in a line", hint="hashscan audit verify")
             return 0, START
-        begin = tail.rfind(_NEWLINE, 0, end - 1) + 1
-        if _HOLE in tail[begin:end]:
-            end, begin = begin, tail.rfind(_NEWLINE, 0, max(0, begin - 1)) + 1
-            if not end:
-                return 0, START
         try:
             return start + end, read_line(tail[begin : end - 1]).head
         except StrictJsonError as error:

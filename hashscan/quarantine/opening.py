@@ -28,7 +28,8 @@ _PLAIN = {
 
 def plain(error: OSError) -> str:
     """Why a scanned file could not be reached, in plain words."""
-    return _PLAIN.get(error.errno or 0, f"{os.strerror(error.errno or 0)} ({errno.errorcode.get(error.errno or 0, '?')})")
+    code = error.errno or 0
+    return _PLAIN.get(code, f"{os.strerror(code)} ({errno.errorcode.get(code, '?')})")
 
 
 def split(place: Place) -> tuple[bytes, bytes, bytes]:

@@ -86,7 +86,7 @@ class _Reader:
         self._rest = b""
         self.failure: BaseException | None = None
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         try:
             while not self._rest:
                 piece = next(self._chunks, None)
@@ -96,7 +96,6 @@ class _Reader:
         except BaseException as error:
             self.failure = error
             raise
-        size = len(self._rest) if size < 0 else size
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
 

@@ -108,7 +108,7 @@ class CaseStore:
             self.create(record)
         except OSError as error:
             with suppress(OSError, QuarantineError):  # where that fails too, recovery does it
-                if self.path(record.id).exists() and self.half_made(record.id):
+                if self.half_made(record.id):
                     self.discard(record.id)
                     self.log.append(What.DROPPED, record.id, f"the case could not be opened: {error.strerror}")
             raise

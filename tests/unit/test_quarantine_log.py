@@ -297,6 +297,37 @@ def test_the_end_of_a_long_log_is_what_is_recent(tmp_path: Path) -> None:
     assert _log(short).unfinished() == ["f" * 16]
 
 
+def test_a_log_whose_end_is_nothing_but_a_hole_is_not_emptied(written: tuple[Path, list[LogHead]]) -> None:
+    """No line that a crash leaves is as long: a disk lost more than that, and what is before the hole must stay."""
+    path, _ = written
+    data = path.read_bytes() + bytes(2 * MAX_LINE_BYTES)
+    for end in (b"\n", b"}\n", b'"}\n{"actor'):
+        path.write_bytes(data + end)
+        for ask in (_log(path.parent).head, lambda: _log(path.parent).append(What.SHOWN)):
+            with pytest.raises(QuarantineError, match=r"does not (end in a line|hold)"):
+                ask()
+        assert path.read_bytes() == data + end
+    assert os.listdir(path.parent) == ["log"]
+
+
+def test_the_longest_line_and_a_hole_as_long_are_found(tmp_path: Path) -> None:
+    """The last whole line may begin where the part that is looked at does."""
+    log = _log(tmp_path)
+    empty = len(Line(1, 1000.0, "tester", "shown", "", "", "0" * 64).encode())
+    wide, narrow = divmod(MAX_LINE_BYTES - empty, 12)
+    head = log.append(What.SHOWN, "", "\U0001f600" * wide + "x" * narrow)
+    assert log.path.stat().st_size == MAX_LINE_BYTES
+    assert log.head() == head
+    for hole in (b"\0" * (MAX_LINE_BYTES - 1) + b"\n", b"\0\n", b"\0\n{"):
+        with log.path.open("ab") as stream:
+            stream.write(hole)
+        assert log.head() == head
+        os.truncate(log.path, MAX_LINE_BYTES)
+    log.append(What.SHOWN, "", "\U0001f600" * wide + "x" * (narrow + 1))
+    *_, cut = log.path.read_bytes().splitlines()
+    assert json.loads(cut)["detail"] == "\U0001f600" * 500
+
+
 def test_a_detail_of_escapes_is_cut_to_500_characters(tmp_path: Path) -> None:
     log = _log(tmp_path)
     log.append(What.SHOWN, "", "\u20ac" * 2000)
