@@ -20,6 +20,13 @@ def test_the_second_run_is_told_who_the_first_is(tmp_path: Path) -> None:
     assert path.exists()
 
 
+def test_what_runs_is_said_in_printable_letters(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with RunLock(path, clock=lambda: 0.0, command="hashscan scan '~/\u00fc\n\x1b[1m\x7f'" + "x" * 300):
+        said = path.read_text("ascii").partition("+00:00")[2]
+    assert said == ": " + ("hashscan scan '~/???[1m?'" + "x" * 300)[:200] + "\n"
+
+
 def test_a_shorter_owner_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.write_text("x" * 500)

@@ -43,6 +43,11 @@ def story(tmp_path: Path) -> Story:
     return one
 
 
+def _nobody(case_ids: Sequence[str]) -> list[Case]:
+    """To read nothing costs the time of bringing in what reads: nobody is asked for nothing."""
+    raise AssertionError(case_ids)
+
+
 def nameless(cases: Sequence[Case]) -> list[tuple[str, CaseState, str, str, float]]:
     return [(case.id, case.state, case.entry, case.list_id, case.opened) for case in cases]
 
@@ -57,7 +62,7 @@ def test_what_has_not_changed_is_not_read_again(story: Story) -> None:
     assert len(asked) == 3
     second, asked = reading.look(cache)
     assert asked == []
-    assert first == second
+    assert first == second == recalled(reading.vault, cache, _nobody)
     assert sorted(nameless(first)) == sorted(nameless(list(vault(story).cases())))
     assert all(case.place == Place(b"", b"") for case in first)
     assert (cache / MEMO).stat().st_mode & 0o777 == 0o600
@@ -91,7 +96,15 @@ def test_a_record_with_the_old_times_and_another_inode_is_read(story: Story) -> 
 
 @pytest.mark.parametrize(
     "damage",
-    [b"", b"{", b"[]", b'{"format": 2, "cases": {}}', b'{"format": 1, "cases": 7}', b'{"format": 1, "cases": {"%s": 7}}'],
+    [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b"[]",
+        b'{"format": 2, "cases": {}}',
+        b'{"format": 1, "cases": 7}',
+        b'{"format": 1, "cases": {"%s": 7}}',
+    ],
 )
 def test_a_damaged_memo_is_a_memo_of_nothing(story: Story, damage: bytes) -> None:
     reading, cache = Reading(story.top / "vault"), story.top / "cache"
@@ -125,6 +138,24 @@ def test_a_damaged_record_is_looked_at_each_time(story: Story) -> None:
         assert sum(case.state is CaseState.DAMAGED for case in cases) == 1
     path.unlink()
     assert path.parent.name in reading.look(cache)[1]
+
+
+def test_a_record_that_comes_and_goes_is_not_remembered_as_one_that_is_there(story: Story) -> None:
+    """It was not there when it was looked at, came back before it was read, and is gone again."""
+    reading, cache = Reading(story.top / "vault"), story.top / "cache"
+    (path, *_) = sorted((story.top / "vault/cases").glob("*/record.json"))
+    away = path.with_name("away")
+    path.rename(away)
+
+    def back(case_ids: Sequence[str]) -> list[Case]:
+        away.rename(path)
+        return reading(case_ids)
+
+    assert {case.state for case in recalled(reading.vault, cache, back)} == {CaseState.DONE}
+    path.rename(away)
+    cases, asked = reading.look(cache)
+    assert asked == [path.parent.name]
+    assert {case.id: case.state for case in cases}[path.parent.name] is CaseState.DAMAGED
 
 
 def test_without_a_cache_folder_everything_is_read_and_none_is_made(story: Story) -> None:

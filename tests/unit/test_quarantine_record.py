@@ -52,6 +52,16 @@ def test_round_trip() -> None:
     assert records.decode(records.encode(without)) == without
 
 
+def test_only_what_was_written_is_as_it_was_written() -> None:
+    """The checksum sees neither white space nor the order of fields."""
+    data = records.encode(RECORD)
+    assert records.as_written(data) is True
+    turned = json.dumps(dict(reversed(json.loads(data).items())), indent=1).encode() + b"\n"
+    for other in (turned, data[:-1], data + b" ", json.dumps(json.loads(data), sort_keys=True).encode() + b"\n"):
+        assert records.decode(other) == RECORD
+        assert records.as_written(other) is False
+
+
 def test_random_names_round_trip() -> None:
     rng = random.Random(1)
     for _ in range(300):
