@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -240,8 +241,9 @@ def test_evidence_that_changes_while_it_is_written_is_not_handed_out(tree: Path,
     case_id = _taken(Vault(tmp_path / "vault", Limits()), tree)
     content = tmp_path / "vault/cases" / case_id / "content"
     vault = acting(tmp_path, "before make new file", lambda: content.write_bytes(b"H" + DATA[1:]))
-    with pytest.raises(QuarantineError, match="not restored: Input/output error"):
+    with pytest.raises(QuarantineError, match="not restored: Input/output error") as caught:
         vault.restore(case_id)
+    assert caught.value.hint == ""
     assert os.listdir(tree / "www") == []
     assert vault.record(case_id)["restoring"] is None
 
@@ -272,9 +274,13 @@ def test_other_failures_are_no_reason_for_a_temporary_name(tmp_path: Path) -> No
     for code in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
         new = make_new(fd, refuses(code))
         status = os.fstat(new.fd)
+        assert re.fullmatch(rb"\.hashscan-[0-9a-f]{16}", new.temporary)
         assert (status.st_mode & 0o777, status.st_ino) == (0o600, os.stat(tmp_path / os.fsdecode(new.temporary)).st_ino)
         os.close(new.fd)
     assert len(os.listdir(tmp_path)) == 4
+    new = make_new(fd)
+    assert (os.fstat(new.fd).st_mode & 0o777, os.fstat(new.fd).st_nlink, new.temporary) == (0o600, 0, b"")
+    os.close(new.fd)
     os.close(fd)
 
 

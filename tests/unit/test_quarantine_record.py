@@ -62,6 +62,26 @@ def test_only_what_was_written_is_as_it_was_written() -> None:
         assert records.as_written(other) is False
 
 
+def test_times_may_be_whole_seconds() -> None:
+    """A clock may count so."""
+    lines, holds = (Line(CaseState.INTENT, 7, ""),), (LegalHold("h1", "police", "case 7", 7),)
+    whole = replace(RECORD, opened=7, history=lines, holds=holds, retention=Retention("nl", 7))
+    assert records.decode(records.encode(whole)) == whole
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_numbers_have_an_end(sign: int) -> None:
+    most = sign * 2**64
+    for fits in (replace(RECORD, parent=most), replace(RECORD, opened=float(most))):
+        assert records.decode(records.encode(fits)) == fits
+    for beyond in (replace(RECORD, parent=most + sign), replace(RECORD, opened=float(most) * 1.01)):
+        with pytest.raises(ValueError, match=r"field (parent|opened) is missing or wrong"):
+            records.decode(records.encode(beyond))
+    for number in ("Infinity", "NaN"):
+        with pytest.raises(ValueError, match="field opened is missing or wrong"):
+            records.decode(resealed(opened=sign * float(number)))
+
+
 def test_random_names_round_trip() -> None:
     rng = random.Random(1)
     for _ in range(300):

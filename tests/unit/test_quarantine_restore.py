@@ -18,6 +18,7 @@ from hashscan.quarantine.record import Restoring
 from hashscan.quarantine.restore import Wish
 from hashscan.quarantine.store import CaseStore
 from hashscan.quarantine.vault import Recovered, Vault
+from tests.support.failing import failing
 from tests.support.findings import make_finding
 
 DATA = b"harmless " * 200_000
@@ -85,6 +86,25 @@ def test_extended_attributes_of_the_user_come_back_and_others_are_named(vault: V
     assert os.getxattr(tree / "www/a", "user.origin") == b"\x00upload"
     assert "trusted.secret" not in os.listxattr(tree / "www/a")
     assert case.reason == "restored" + (", without its extended attributes trusted.secret" if os.geteuid() == 0 else "")
+
+
+def test_attributes_that_do_not_come_back_are_named_in_any_letters(vault: Vault, tree: Path) -> None:
+    names = [b"user.a\xff", b"user.b"] + [b"trusted.\xff"] * (os.geteuid() == 0)
+    for name in names:
+        os.setxattr(tree / "www/a", name, b"1")
+    case_id = taken(vault, tree)
+    with failing("setxattr", errno.ENOSPC, lambda _, name, __: name == b"user.a\xff"):
+        case = vault.restore(case_id)
+    lost = r"trusted.\xff, " * (os.geteuid() == 0) + r"user.a\xff (No space left on device)"
+    assert case.reason == f"restored, without its extended attributes {lost}"
+    assert os.listxattr(tree / "www/a") == ["user.b"]
+
+
+def test_attributes_that_were_never_recorded_are_said(vault: Vault, tree: Path) -> None:
+    os.setxattr(tree / "www/a", "user.a", b"1")
+    with failing("getxattr", errno.EIO):
+        case_id = taken(vault, tree)
+    assert vault.restore(case_id).reason == "restored, without its extended attributes (some were never recorded)"
 
 
 def test_an_existing_name_is_never_replaced(vault: Vault, tree: Path) -> None:
@@ -244,6 +264,17 @@ def test_without_unnamed_files_a_swapped_temporary_file_is_noticed(vault: Vault,
         way.end()
     assert vault.case(way.record.id).state is CaseState.DONE
     assert vault.record(way.record.id)["restoring"] is None
+
+
+def test_without_unnamed_files_a_link_to_the_new_file_is_not_taken_for_it(vault: Vault, tree: Path, tmp_path: Path) -> None:
+    """It would stay in the hands of who made the link."""
+    way = Fallback(tmp_path, tree, taken(vault, tree))
+    temporary = tree / "www" / os.fsdecode(way.new.temporary)
+    temporary.rename(tree / "moved")
+    temporary.symlink_to(tree / "moved")
+    with pytest.raises(QuarantineError, match="somebody replaced the temporary file"):
+        way.end()
+    assert vault.case(way.record.id).state is CaseState.DONE
 
 
 def test_without_unnamed_files_recovery_removes_the_temporary_name(vault: Vault, tree: Path, tmp_path: Path) -> None:
