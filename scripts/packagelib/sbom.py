@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from scripts.packagelib.ground import Ground
 from scripts.packagelib.wheels import Wheel
 
+_EXTRAS = ("evidence", "service", "postgres")
 _NAMESPACE = uuid.UUID("5b2f2d0e-6c0a-5b0e-9a53-6a1f5f6c1d8e")
 
 
 def document(ground: Ground, ours: Wheel, others: Iterable[Wheel]) -> str:
     """The bill of a package that carries ``others`` beside (or for) our own wheel."""
-    components = [_component(one, "library") for one in _distributions(others)]
-    root = _component(ours, "application")
-    edges = {root["bom-ref"]: sorted(one["bom-ref"] for one in components)}
+    distributions = _distributions(others)
+    components = [_component(one, "library") for one in distributions]
+    root = _component([ours], "application")
+    refs = {one["name"]: one["bom-ref"] for one in (*components, root)}
+    edges = {refs[ours.name]: _edges(ours, refs, _EXTRAS)} | {refs[one[0].name]: _edges(one[0], refs) for one in distributions}
     body = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -39,9 +42,14 @@ def _distributions(wheels: Iterable[Wheel]) -> list[list[Wheel]]:
     return [found[name] for name in sorted(found)]
 
 
-def _component(files: Wheel | list[Wheel], kind: str) -> dict[str, Any]:
-    files = files if isinstance(files, list) else [files]
+def _edges(wheel: Wheel, refs: Mapping[str, str], extras: Iterable[str] = ()) -> list[str]:
+    """What of the bill a distribution needs."""
+    return sorted(refs[name] for name, _ in wheel.needs(extras) if name in refs and name != wheel.name)
+
+
+def _component(files: list[Wheel], kind: str) -> dict[str, Any]:
     first = files[0]
+    expression = first.metadata.get("License-Expression")
     purl = f"pkg:pypi/{first.name}@{first.version}"
     return {
         "type": kind,
@@ -49,6 +57,6 @@ def _component(files: Wheel | list[Wheel], kind: str) -> dict[str, Any]:
         "name": first.name,
         "version": first.version,
         "purl": purl,
-        "licenses": [{"license": {"name": first.licence}}],
+        "licenses": [{"expression": expression} if expression else {"license": {"name": first.licence}}],
         "properties": [{"name": f"hashscan:sha256:{one.path.name}", "value": one.digest} for one in files],
     }
