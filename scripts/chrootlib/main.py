@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts.chrootlib import story
+from scripts.chrootlib import role, story
 from scripts.chrootlib.hotline import Hotline, hotline
 from scripts.chrootlib.jail import SUITES, Jail, jail
 
@@ -29,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--cache", type=Path, default=SOURCE / "build" / "chroots", help="where fresh chroots are kept as tar files"
     )
+    parser.add_argument("--ansible", default=shutil.which("ansible-playbook"), help="ansible-playbook, to play the role too")
     asked = parser.parse_args()
     if not asked.suite:
         asked.suite = list(SUITES) if float(os.environ.get("HASHSCAN_BUDGET", "1")) >= 1 else list(SUITES)[-1:]
@@ -89,6 +90,10 @@ def main() -> int:
                 begun = time.monotonic()
                 with jail(suite, folder, asked.cache) as here:
                     live(suite, here, told, agent, newer)
+                    if asked.ansible:
+                        role.play(here, told, agent, asked.ansible)
+                    else:
+                        print("not run: the Ansible role; install ansible, or name ansible-playbook with --ansible")
                 looked_at, typed = looked_at + len(here.checks), typed + here.typed
                 seconds = time.monotonic() - begun
                 print(f"Debian {SUITES[suite]}: {len(here.checks)} things hold, {here.typed} commands, {seconds:.0f} s")

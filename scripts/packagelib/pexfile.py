@@ -8,12 +8,14 @@ from pathlib import Path
 
 from packaging.tags import compatible_tags, cpython_tags
 
+from scripts.packagelib import lock
 from scripts.packagelib.ground import PYTHONS, Ground, run
 from scripts.packagelib.wheels import Wheel
 
 
 def build(ground: Ground, ours: Wheel, others: list[Wheel], extras: str) -> Path:
     """hashscan.pex: agent and service, without the driver of PostgreSQL."""
+    lock.pip("install", "--no-compile", "--only-binary", ":all:", "-r", ground.packaging / "pex-tool.txt")
     folder = ground.folder("pex")
     (folder / "wheels").mkdir()
     for wheel in (ours, *others):

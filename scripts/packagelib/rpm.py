@@ -69,7 +69,7 @@ def _spec(ground: Ground, staged: Staged, files: Path) -> str:
         LEVEL=str(ground.compression),
         NAME=staged.name,
         VERSION=tilde(ground.version),
-        SUMMARY=texts.SUMMARY if agent else texts.SERVICE_SUMMARY,
+        SUMMARY=(texts.SUMMARY if agent else texts.SERVICE_SUMMARY).capitalize(),
         REQUIRES=f"Requires: {AGENT_REQUIRES if agent else f'{AGENT} = {tilde(ground.version)}'}",
         DESCRIPTION=texts.DESCRIPTION if agent else texts.SERVICE_DESCRIPTION,
         FILES=str(files),

@@ -32,7 +32,7 @@ def _place(name: str, wheel: Path) -> PurePosixPath | None:
         return PurePosixPath(*rest[1:]) if rest[0] in ("purelib", "platlib") else None
     if first.endswith(".dist-info") and (path.name in _LEFT_OUT or rest[0] == "sboms"):
         return None
-    return path
+    return None if path.name == ".gitignore" else path
 
 
 def _put(path: Path, content: bytes, wheel: Path) -> None:

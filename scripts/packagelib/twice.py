@@ -24,7 +24,10 @@ def compare(source: Path, epoch: int, arguments: Sequence[str]) -> int:
     if any(one.startswith("--out") for one in flags):
         raise PackageError("--twice has folders of its own: leave out --out")
     with tempfile.TemporaryDirectory(prefix="hashscan-twice-") as folder:
-        found = [_build(source, Path(folder) / f"{'longer-' * number}build", epoch, flags, number) for number in (0, 1)]
+        folders = [Path(folder) / f"{'longer-' * number}build" for number in range(len(ENVIRONMENTS))]
+        for one in folders:
+            _copy(source, one / "source")
+        found = [_build(source, one, epoch, flags, number) for number, one in enumerate(folders)]
     different = 0
     for name in sorted(found[0].keys() | found[1].keys()):
         same = found[0].get(name) == found[1].get(name)
@@ -36,9 +39,6 @@ def compare(source: Path, epoch: int, arguments: Sequence[str]) -> int:
 
 def _build(source: Path, folder: Path, epoch: int, flags: list[str], number: int) -> dict[str, str]:
     copy, out = folder / "source", folder / "out"
-    for name in _tracked(source):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source / name, copy / name)
     umask, environment = ENVIRONMENTS[number]
     shared = {
         "SOURCE_DATE_EPOCH": str(epoch),
@@ -55,6 +55,12 @@ def _build(source: Path, folder: Path, epoch: int, flags: list[str], number: int
         raise PackageError(f"build {number + 1} failed")
     lines = (out / "SHA256SUMS").read_text().splitlines()
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _copy(source: Path, copy: Path) -> None:
+    for name in _tracked(source):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / name, copy / name)
 
 
 def _tracked(source: Path) -> list[str]:
