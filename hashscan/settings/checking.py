@@ -14,6 +14,9 @@ from hashscan.settings.sections import SECTIONS
 from hashscan.settings.sources import Problem, fields_of
 
 _FOLDERS = {"quarantine.vault", "paths.state", "paths.run", "paths.cache"}
+_WRITTEN = {"alerts.file", "alerts.metrics_file"}
+"""Files that the first run makes: their folder must be there."""
+_SOCKETS = {"alerts.syslog"}
 
 
 def files_problems(settings: Settings, config_files: list[Path]) -> Iterator[Problem]:
@@ -25,7 +28,7 @@ def files_problems(settings: Settings, config_files: list[Path]) -> Iterator[Pro
             name, value = f"{section}.{key}", getattr(getattr(settings, section), key)
             wanted = name in settings.origins or (section == "service" and bool(settings.service.url))
             if spec.metadata["is_path"] and value and wanted and name not in _FOLDERS:
-                yield from _named(name, Path(value), secret=bool(spec.metadata["credential"]))
+                yield from _judged(name, Path(value), secret=bool(spec.metadata["credential"]))
 
 
 def _too_open(path: Path) -> Iterator[Problem]:
@@ -37,6 +40,15 @@ def _too_open(path: Path) -> Iterator[Problem]:
         yield Problem(f"{path}: others can change it", f"chmod go-w {path}")
     if status.st_uid not in {os.geteuid(), 0}:
         yield Problem(f"{path}: it belongs to user {status.st_uid}, neither you nor root", f"chown root {path}")
+
+
+def _judged(name: str, path: Path, *, secret: bool) -> Iterator[Problem]:
+    if name in _WRITTEN and not path.parent.is_dir():
+        yield Problem(f"{name}: {path.parent} is no folder", f"mkdir -m 700 {path.parent}")
+    if name in _SOCKETS and not path.is_socket():
+        yield Problem(f"{name}: {path} is no socket", "does a syslog service run here?")
+    if name not in _WRITTEN | _SOCKETS:
+        yield from _named(name, path, secret=secret)
 
 
 def _named(name: str, path: Path, *, secret: bool) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ def play(jail: Jail, hotline: Hotline, package: Path, program: str) -> None:
     """``program`` is ansible-playbook, with the collection community.general, which knows chroots."""
     jail.run(f"apt-get purge -y -q hashscan; rm -rf {VAULT}")
     variables = {
-        "hashscan_package": str(package),
+        "hashscan_package": str(package.absolute()),
         "hashscan_service_url": hotline.url,
         "hashscan_code": hotline.code(),
         "hashscan_scan_roots": ["/srv"],

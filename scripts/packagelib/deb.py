@@ -44,7 +44,7 @@ def _control(ground: Ground, staged: Staged, root: Path) -> None:
     folder, units = root / "DEBIAN", staged.units()
     values = {
         "SERVICES": " ".join(one for one in units if one.endswith(".service")),
-        "TIMERS": " ".join(one for one in units if one.endswith(".timer")),
+        "TRIGGERS": " ".join(one for one in units if not one.endswith(".service")),
     }
     for name in (*SCRIPTS, "triggers"):
         template = ground.packaging / "deb" / f"{staged.name}.{name}"

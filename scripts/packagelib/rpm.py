@@ -62,7 +62,7 @@ def _spec(ground: Ground, staged: Staged, files: Path) -> str:
         scripts = texts.filled(
             template.read_text(),
             SERVICES=" ".join(one for one in units if one.endswith(".service")),
-            TIMERS=" ".join(one for one in units if one.endswith(".timer")),
+            TRIGGERS=" ".join(one for one in units if not one.endswith(".service")),
         )
     return texts.filled(
         (ground.packaging / "rpm" / "package.spec").read_text(encoding="utf-8"),

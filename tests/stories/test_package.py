@@ -134,9 +134,11 @@ def test_the_control_file_and_the_sums(built: Built) -> None:
 
 
 def test_the_scripts_know_every_unit_and_are_shell(built: Built) -> None:
-    units = {path.name for path in (REPOSITORY / "packaging/systemd").rglob("*") if path.suffix in (".service", ".timer")}
-    text = (built.root / "DEBIAN/prerm").read_text()
-    assert [one for one in units if one not in text] == []
+    units = {
+        path.name for path in (REPOSITORY / "packaging/systemd").rglob("*") if path.suffix in (".service", ".timer", ".path")
+    }
+    words = set(re.findall(r"[\w.-]+", (built.root / "DEBIAN/prerm").read_text()))
+    assert units - words == set()
     for name in ("postinst", "prerm", "postrm"):
         script = built.root / "DEBIAN" / name
         assert "@" not in script.read_text()
@@ -160,17 +162,24 @@ def purge(root: Path, folder: Path) -> str:
 
 
 def machine(folder: Path) -> Path:
-    """State, cache, configuration and an empty vault; the folder of the state."""
-    state = folder / "var/lib/hashscan"
-    for name in ("lists", "vault/cases", "vault/holding"):
+    """State of a whole and of a split host, cache, configuration and empty vaults; the folder where state is."""
+    state = folder / "var/lib"
+    for name in (
+        "hashscan/lists",
+        "hashscan/vault/cases",
+        "hashscan/vault/holding",
+        "hashscan-parts/act/vault/cases",
+        "hashscan-parts/net",
+    ):
         (state / name).mkdir(parents=True)
-    for path in (
+    others = (
         "etc/hashscan/api-key",
         "etc/hashscan/root.json",
         "var/cache/hashscan/digests",
         "var/log/hashscan/x",
         "run/hashscan/lock",
-    ):
+    )
+    for path in others:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text("x")
     return state
@@ -182,16 +191,18 @@ def test_purging_an_empty_vault_leaves_nothing(built: Built, tmp_path: Path) -> 
     assert list(tmp_path.rglob("*hashscan*")) == []
 
 
+@pytest.mark.parametrize("holder", ["hashscan", "hashscan-parts/act"])
 @pytest.mark.parametrize(
     "kept", ["cases/0123456789abcdef/content", "holding/0123456789abcdef", "certificates/0123456789abcdef.json"]
 )
-def test_purging_keeps_evidence_and_says_so(built: Built, tmp_path: Path, kept: str) -> None:
-    state = machine(tmp_path)
-    (state / "vault" / kept).parent.mkdir(parents=True, exist_ok=True)
-    (state / "vault" / kept).write_text("evidence")
-    assert "holds 1 case(s): evidence is never purged" in purge(built.root, tmp_path)
-    assert (state / "vault" / kept).read_text() == "evidence"
-    assert sorted(path.name for path in state.iterdir()) == ["root.json", "vault"]
+def test_purging_keeps_evidence_and_says_so(built: Built, tmp_path: Path, holder: str, kept: str) -> None:
+    place = machine(tmp_path) / holder
+    (place / "vault" / kept).parent.mkdir(parents=True, exist_ok=True)
+    (place / "vault" / kept).write_text("evidence")
+    assert f"{place}/vault holds 1 case(s): evidence is never purged" in purge(built.root, tmp_path)
+    assert (place / "vault" / kept).read_text() == "evidence"
+    assert sorted(path.name for path in place.iterdir()) == ["root.json", "vault"]
+    assert [path.name for path in (tmp_path / "var/lib").iterdir()] == [holder.partition("/")[0]]
     assert not (tmp_path / "etc/hashscan").exists()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,20 @@ def test_a_right_configuration_is_fine(etc: Path) -> None:
     (etc / "config.toml").write_text("[scan]\njobs = 3\n")
     told = config(etc, "config", "validate")
     assert (told.code, told.out) == (0, b"fine: 1 settings of 1 file and the environment\n")
+
+
+def test_what_the_first_run_makes_need_not_be_there_but_its_folder(etc: Path) -> None:
+    (etc / "config.toml").write_text('[alerts]\nfile = "alerts.ndjson"\nmetrics_file = "none/hashscan.prom"\nsyslog = "log"\n')
+    told = config(etc, "config", "validate")
+    assert told.code == 2
+    assert told.out.decode().splitlines() == [
+        f"alerts.syslog: {etc}/log is no socket; does a syslog service run here?",
+        f"alerts.metrics_file: {etc}/none is no folder; mkdir -m 700 {etc}/none",
+    ]
+    (etc / "none").mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(os.path.relpath(etc / "log"))  # an address has 108 bytes at most
+        assert config(etc, "config", "validate").code == 0
 
 
 def test_an_unknown_profile(etc: Path) -> None:
