@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli.demo_pages import show_pages
+from hashscan.cli.lines import emphasised
 from hashscan.cli.main import run
 from hashscan.errors import ExitCode, UsageError
 from hashscan.model import CaseState
@@ -45,7 +46,7 @@ def command(keep: Path | None, port: int, **options: bool) -> int:
     except DemoFailure as failure:
         click.echo(f"the demo FAILED: {failure}", err=True)
         return ExitCode.CRASH
-    click.secho("\nThe demo succeeded.", bold=True)
+    emphasised("\nThe demo succeeded.")
     return ExitCode.OK
 
 
@@ -134,7 +135,7 @@ class _Demo:
 
     def _run(self, title: str, *lines: str, expect: ExitCode = ExitCode.OK) -> None:
         self._step += 1
-        click.secho(f"\n{self._step}. {title}", bold=True)
+        emphasised(f"\n{self._step}. {title}")
         names = {
             "tree": str(self._tree),
             "list": str(self._folder / "police.sha1"),
@@ -143,7 +144,7 @@ class _Demo:
         }
         for line in lines:
             words = [word.format(**names) for word in line.split(" ")]
-            click.secho(f"$ hashscan {' '.join(words)}".replace(str(self._folder), "DEMO"), fg="cyan")
+            emphasised(f"$ hashscan {' '.join(words)}".replace(str(self._folder), "DEMO"), "cyan")
             where = ["--data", str(self._data)] if words[0] == "service" else []
             config = [] if words[0] == "service" else ["--config", str(self._enrolment / "config.toml")]
             code = run([*config, words[0], *where, *words[1:]])

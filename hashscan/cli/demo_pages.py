@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from hashscan.cli.lines import emphasised
 from hashscan.cli.service_admin import admin
 
 _PASSWORD_WORDS = 4
@@ -29,9 +30,9 @@ def show_pages(folder: Path, port: int) -> None:
         made_up.fill(store, time.time(), password=password)
 
     def ready(url: str) -> None:
-        click.secho(f"\n{url}/web/", bold=True)
+        emphasised(f"\n{url}/web/")
         click.echo("\nLog in as one of these; the password of all is")
-        click.secho(f"  {password}\n", bold=True)
+        emphasised(f"  {password}\n")
         for name, role, provider in made_up.PEOPLE:
             click.echo(f"  {name:8}{role}{f' of {provider}' if provider else ''}")
         click.echo("\nCtrl-C ends it and leaves nothing behind.")

@@ -29,12 +29,20 @@ def check_line(mark: str, name: str, seen: str, advice: str = "") -> None:
         basics.say(f"{'':<{indent}}{line}")
 
 
+def emphasised(text: str, color: str = "", *, err: bool = False) -> None:
+    """Print a line that stands out: bold, or in a colour. Raises `IncompleteError` where the screen is gone."""
+    basics.say(styled(text, color or "bold"), err=err)
+
+
 def _colored(mark: str) -> str:
-    padded = f"{mark:<{_MARK}}"
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return padded
-    color = _COLORS.get(mark, "")
-    return click.style(padded, fg=color.removeprefix("bold "), bold=color.startswith("bold")) if color else padded
+    return styled(f"{mark:<{_MARK}}", _COLORS.get(mark, ""))
+
+
+def styled(text: str, style: str) -> str:
+    """``style`` is a colour, "bold", both, or "" for none."""
+    if not style or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return click.style(text, fg=style.removeprefix("bold").strip() or None, bold=style.startswith("bold") or None)
 
 
 def wrapped(said: str, width: int) -> list[str]:

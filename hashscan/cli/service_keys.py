@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from hashscan.cli.lines import emphasised
 from hashscan.errors import ExitCode, UsageError
 
 _BUSY_SECONDS = 30.0  # how long a change of keys waits for another writer
@@ -97,7 +98,7 @@ def init(data: Path, /, publics: tuple[str, ...], folder: Path | None, **options
         where = Path(os.path.abspath(folder))
         plan = _ceremony().init_all(store, where, number=options["number"], threshold=options["threshold"])
     click.echo("\n".join(["in force:", *_root_keys().summary(plan)]))
-    click.secho(f"MOVE THE PRIVATE KEYS IN {where} OFFLINE NOW, EACH TO ANOTHER PLACE.", bold=True, err=True)
+    emphasised(f"MOVE THE PRIVATE KEYS IN {where} OFFLINE NOW, EACH TO ANOTHER PLACE.", err=True)
     click.echo("As long as they are here, whoever takes this machine is the service, for ever.", err=True)
     return ExitCode.OK
 

@@ -11,6 +11,7 @@ import click
 
 from hashscan.cli import basics
 from hashscan.errors import ExitCode, HashscanError
+from hashscan.jobs.running import running
 from hashscan.jobs.status import Facts, status
 from hashscan.model import Json
 from hashscan.report import events, metrics, nagios, open_findings
@@ -72,6 +73,7 @@ def gathered(settings: Settings, now: float) -> tuple[Mapping[str, Json], ExitCo
             state_dir=settings.state_dir,
             left_open=open_findings.read(settings.state_dir),
             within=settings.report.removal_within,
+            running=running(settings.run_dir),
         )
     return status(shelf, facts, now=now, max_age=settings.lists.max_age)
 

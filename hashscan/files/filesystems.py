@@ -17,9 +17,10 @@ from xxhash import xxh3_64_intdigest
 from hashscan import fsops
 
 BELIEVED = frozenset({b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs", b"zfs", b"bcachefs", b"jfs", b"overlay"})
-NETWORK = frozenset(
-    {b"nfs", b"nfs4", b"cifs", b"smb3", b"smbfs", b"ceph", b"afs", b"9p", b"lustre", b"gpfs", b"beegfs", b"orangefs", b"ncpfs"}
-)
+NETWORK = frozenset({
+    b"9p", b"afs", b"beegfs", b"ceph", b"cifs", b"glusterfs", b"gpfs", b"lustre", b"ncpfs", b"nfs", b"nfs4", b"orangefs",
+    b"smb3", b"smbfs",
+})  # fmt: skip
 _MAX_MOUNTINFO = 16 << 20  # bytes; a host with 50,000 mounts has about 8 MB
 
 
@@ -40,15 +41,22 @@ def type_of_mount(mountinfo: bytes, mount: int) -> bytes:
     return b""
 
 
+def lies_elsewhere(kind: bytes) -> bool:
+    """Whether filesystems of this type lie on another machine, or a program of this one speaks for them (FUSE).
+
+    The walk and the doctor both ask here. ``fuseblk`` (NTFS and the like) is a program before a disk of this machine.
+    """
+    return kind in NETWORK or kind == b"fuse" or kind.startswith(b"fuse.")
+
+
 def network_mounts(mountinfo: bytes) -> frozenset[bytes]:
-    """The mount points of filesystems that lie on another machine, or that a program of this one speaks for (FUSE)."""
+    """The mount points of filesystems of which `lies_elsewhere` holds."""
     found = {}
     for line in mountinfo.splitlines():
         before, _, after = line.partition(b" - ")
         fields = before.split(b" ")
         if len(fields) > 4 and after:
-            kind = after.split(b" ")[0]
-            found[unescaped(fields[4])] = kind in NETWORK or kind == b"fuse" or kind.startswith(b"fuse.")
+            found[unescaped(fields[4])] = lies_elsewhere(after.split(b" ")[0])
     return frozenset(point for point, is_network in found.items() if is_network)
 
 

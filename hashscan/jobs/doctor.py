@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hashscan.errors import ExitCode
+from hashscan.files.filesystems import lies_elsewhere
 from hashscan.jobs.doctor_facts import Facts, MountFacts, RootFacts
 from hashscan.model import CaseState
 
@@ -35,7 +36,6 @@ class Check:
 
 _READ_ALL = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE or CAP_DAC_READ_SEARCH (capabilities(7))
 _MOVE = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3}
-_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "9p", "afs", "fuse.sshfs", "fuse.glusterfs"})
 _VIRTUAL = frozenset({
     "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs", "fusectl",
     "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "rpc_pipefs", "securityfs", "sysfs", "tracefs",
@@ -79,8 +79,8 @@ def mounts(facts: Facts) -> Iterator[Check]:
     """Which filesystems below the roots would a scan leave out?"""
     named = {root.mount for root in facts.roots}
     below = [one for one in facts.mounts if one.id not in named and not _of_the_system(one) and _below(one, facts.roots)]
-    network = [one for one in below if one.kind in _NETWORK]
-    local = [one for one in below if one.kind not in _NETWORK]
+    network = [one for one in below if lies_elsewhere(one.kind.encode())]
+    local = [one for one in below if one not in network]
     if local:
         advice = "a walk does not cross into a mount: name each one that holds files of customers as a folder of its own"
         yield Check("mounts", Level.WARN, f"left out: {_shown(local)}", advice)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import ExitCode, FilterError, HashscanError, StateError
+from hashscan.jobs.running import Running
 from hashscan.known.shelf import Shelf
 from hashscan.model import WITHDRAWABLE, Case, CaseState, Json
 from hashscan.ports import Target
@@ -37,6 +38,7 @@ class Facts:
     state_dir: Path
     left_open: Open = NOTHING_OPEN
     within: float = 86_400.0
+    running: Running | None = None
 
 
 def record_run(state_dir: Path, tally: Tally, *, complete: bool, started: float) -> None:
@@ -73,9 +75,24 @@ def status(shelf: Shelf | None, facts: Facts, *, now: float, max_age: float) -> 
         "unsent_outcomes": facts.unsent,
         "cases": {state.value: n for state in CaseState if (n := sum(case.state is state for case in facts.cases))},
         "last_run": _last_run(facts.state_dir / LAST_RUN),
+        **({"running": _running(facts.running, now)} if facts.running else {}),
     }
     code = ExitCode.FILTER if not lists_hold else ExitCode.PENDING if facts.pending else ExitCode.OK
     return told, code
+
+
+def _running(scan: Running, now: float) -> Json:
+    """The scan that runs: who, since when, how far it was when it said so last (every few seconds)."""
+    return {
+        "pid": scan.pid,
+        "command": scan.command,
+        "started": rfc3339(scan.started),
+        "minutes": round(max(now - scan.started, 0.0) / 60, 1),
+        "state": scan.why or scan.state,
+        "seen": scan.seen,
+        "findings": scan.findings,
+        "told_seconds_ago": round(max(now - scan.told, 0.0), 1),
+    }
 
 
 def _clock(facts: Facts, now: float) -> Json:

@@ -11,6 +11,7 @@ import sys
 import click
 import pytest
 
+from hashscan.cli.lines import styled
 from hashscan.model import Event, ListRef, Source
 from hashscan.report import events
 from hashscan.report.console import open_console
@@ -85,3 +86,20 @@ def test_the_picture_is_small_and_asks_for_nothing() -> None:
     text = (REPOSITORY / "docs" / "pictures" / "scan.svg").read_text(encoding="utf-8")
     assert len(text.encode()) < 60_000
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_lines_that_stand_out_are_plain_where_that_is_wanted(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert styled("look", "cyan") == "\x1b[36mlook\x1b[0m"
+    assert styled("look", "bold") == "\x1b[1mlook\x1b[0m"
+    assert styled("look", "bold red") == "\x1b[31m\x1b[1mlook\x1b[0m"
+    monkeypatch.setenv(name, value)
+    assert {styled("look", style) for style in ("cyan", "bold", "bold red")} == {"look"}
+
+
+def test_every_colour_goes_through_the_gate_that_knows_no_color() -> None:
+    sources = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "hashscan").rglob("*.py")}
+    found = sorted(path.name for path, text in sources.items() if re.search(r"click\.(secho|style)\(", text))
+    assert found == ["lines.py"]

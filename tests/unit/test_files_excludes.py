@@ -14,7 +14,7 @@ from pathspec import GitIgnoreSpec
 from hashscan.errors import UsageError
 from hashscan.files.engine import InProcessEngine
 from hashscan.files.excludes import Excludes, patterns_of
-from hashscan.files.filesystems import is_network_mount, network_mounts
+from hashscan.files.filesystems import NETWORK, is_network_mount, lies_elsewhere, network_mounts
 from hashscan.files.walk import WalkOptions
 from hashscan.model import Reason
 from tests.support.sieves import FakeSieve
@@ -134,6 +134,14 @@ def test_network_mounts_are_known_by_their_type(tmp_path: Path) -> None:
     ]
     assert network_mounts(b"\n".join(lines)) == {b"/srv/share one", b"/srv/sshfs"}
     assert not is_network_mount(os.fsencode(tmp_path))
+
+
+def test_scan_and_doctor_ask_the_same_about_a_type() -> None:
+    kinds = [*sorted(NETWORK), b"fuse", b"fuse.sshfs", b"fuse.rclone", b"fuseblk", b"fusectl", b"ext4", b"tmpfs", b""]
+    lines = [b"%d 1 0:%d / /m/%s rw - %s none rw" % (number, number, kind, kind) for number, kind in enumerate(kinds)]
+    assert network_mounts(b"\n".join(lines)) == {b"/m/" + kind for kind in kinds if lies_elsewhere(kind)}
+    assert not any(map(lies_elsewhere, (b"fuseblk", b"fusectl", b"ext4", b"overlay", b"tmpfs", b"")))
+    assert all(map(lies_elsewhere, (b"nfs4", b"cifs", b"glusterfs", b"lustre", b"fuse", b"fuse.sshfs", b"fuse.s3fs")))
 
 
 def test_git_agrees_where_it_is_there(tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ BTRFS = dataclasses.replace(ROOMY[0], free_files=0, files=0)  # it counts none
 ON_ROOT = MountFacts(9, "/srv/shop/uploads", "xfs")
 SHM = MountFacts(9, "/dev/shm", "tmpfs")
 NFS = MountFacts(9, "/home/shared", "nfs4")
+LUSTRE = MountFacts(9, "/home/big", "lustre")
+BUCKET = MountFacts(9, "/home/bucket", "fuse.s3fs")
+NTFS = MountFacts(9, "/home/disk", "fuseblk")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,9 @@ NFS = MountFacts(9, "/home/shared", "nfs4")
         ({"roots": (*GOOD.roots, RootFacts("/data", -1, "No such file"))}, "folders", Level.FAIL, "/data: No such file"),
         ({"mounts": (*GOOD.mounts, ON_ROOT)}, "mounts", Level.WARN, "left out: /srv/shop/uploads (xfs)"),
         ({"mounts": (*GOOD.mounts, NFS)}, "mounts", Level.WARN, "left out, network: /home/shared (nfs4)"),
+        ({"mounts": (*GOOD.mounts, LUSTRE)}, "mounts", Level.WARN, "left out, network: /home/big (lustre)"),
+        ({"mounts": (*GOOD.mounts, BUCKET)}, "mounts", Level.WARN, "left out, network: /home/bucket (fuse.s3fs)"),
+        ({"mounts": (*GOOD.mounts, NTFS)}, "mounts", Level.WARN, "left out: /home/disk (fuseblk)"),
         ({"mounts": (*GOOD.mounts, ON_ROOT), "roots": (*GOOD.roots, RootFacts("/srv/shop/uploads", 9))}, "", Level.OK, ""),
         ({"mounts": (*GOOD.mounts, MountFacts(9, "/srvx", "xfs"))}, "", Level.OK, ""),
         ({"mounts": (*GOOD.mounts, MountFacts(9, "/srv/x/proc", "proc"))}, "", Level.OK, ""),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hashscan.files.walk import WalkOptions
 from hashscan.jobs.check import check
 from hashscan.jobs.confirm import Court, ServiceConfirmer
 from hashscan.jobs.outcomes import OutcomeTools, tell_outcomes
+from hashscan.jobs.running import Word, running
 from hashscan.jobs.selftest import Step, require_self_test, selftest
 from hashscan.jobs.status import LAST_RUN, Facts, record_run, status
 from hashscan.jobs.sync import SyncTools, sync
@@ -149,6 +152,20 @@ def test_how_a_host_stands(shelf: Shelf, tmp_path: Path) -> None:
     assert (data["pending"], data["unsent_outcomes"], data["cases"]) == (0, 2, {"done": 2, "damaged": 1})
     assert data["last_run"] is None
     assert told(shelf, tmp_path, pending=3)[1] is ExitCode.PENDING
+
+
+def test_the_scan_that_runs(shelf: Shelf, tmp_path: Path) -> None:
+    word = Word(tmp_path / "run", "hashscan scan /srv")
+    word.begin()
+    word.say("pressure", "io pressure 84 %", 1234, 2)
+    facts = Facts(0, 0, (), tmp_path, running=running(tmp_path / "run"))
+    now = time.time() + 120
+    scan = status(shelf, facts, now=now, max_age=1e9)[0]["running"]
+    assert isinstance(scan, dict)
+    assert (scan["pid"], scan["command"], scan["state"]) == (os.getpid(), "hashscan scan /srv", "io pressure 84 %")
+    assert (scan["seen"], scan["findings"], round(float(scan["minutes"]))) == (1234, 2, 2)
+    word.end()
+    assert "running" not in status(shelf, Facts(0, 0, (), tmp_path), now=now, max_age=1e9)[0]
 
 
 def test_lists_that_are_missing_or_too_old_come_before_pending(shelf: Shelf, tmp_path: Path) -> None:
