@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from blake3 import blake3
 
@@ -39,10 +40,12 @@ CREATE TABLE IF NOT EXISTS outcome (
 """
 _VERSION = 2
 _FROM_1 = "ALTER TABLE outcome ADD COLUMN finding TEXT NOT NULL DEFAULT ''"
-_MAX_CANDIDATE_BYTES = 64 * 2**20  # a tree may be as deep as a tenant likes; its paths are in base64
+MAX_CANDIDATE_BYTES = 64 * 2**20  # a tree may be as deep as a tenant likes; its paths are in base64
 _WAITING = """SELECT candidate, first_seen, asked, reason, envelope FROM pending LEFT JOIN judged ON judged.key = pending.key
 LEFT JOIN verdict ON verdict.id = judged.verdict WHERE pending.key = ?"""
 _NO_LONGER_KEPT = "DELETE FROM verdict WHERE NOT EXISTS (SELECT 1 FROM judged WHERE judged.verdict = verdict.id)"
+OutcomeRow: TypeAlias = tuple[str, str, str, str, float, float]
+"""Entry, list, verdict, action, first seen, acted at."""
 _OUTCOME = "id, entry, list, verdict, action, first_seen, acted_at, finding"
 
 
@@ -81,7 +84,7 @@ class Outbox:
 
     def remember(self, candidates: Iterable[Candidate]) -> None:
         """Make ``candidates`` durable before anyone is asked about them; one that is there already keeps its first time."""
-        rows = [(_key(one), encode_candidate(one), self._clock()) for one in candidates]
+        rows = [(candidate_key(one), encode_candidate(one), self._clock()) for one in candidates]
         with self._transaction() as db:
             db.executemany(
                 "INSERT INTO pending (key, candidate, first_seen) VALUES (?, ?, ?) "
@@ -92,7 +95,7 @@ class Outbox:
     def wait(self, candidates: Iterable[Candidate], reason: str) -> None:
         """The service was asked about ``candidates`` and gave no usable answer."""
         with self._transaction() as db:
-            rows = [(reason[:500], _key(one)) for one in candidates]
+            rows = [(reason[:500], candidate_key(one)) for one in candidates]
             db.executemany("UPDATE pending SET asked = asked + 1, reason = ? WHERE key = ?", rows)
 
     def judged(self, findings: Iterable[Finding]) -> None:
@@ -101,13 +104,13 @@ class Outbox:
         with self._transaction() as db:
             envelopes = {one.verdict_id: one.envelope for one in signed}
             db.executemany("INSERT OR IGNORE INTO verdict VALUES (?, ?)", envelopes.items())
-            rows = [(_key(one.candidate), one.verdict_id) for one in signed]
+            rows = [(candidate_key(one.candidate), one.verdict_id) for one in signed]
             db.executemany("INSERT OR REPLACE INTO judged VALUES (?, ?)", rows)
             db.execute(_NO_LONGER_KEPT)
 
     def settle(self, candidates: Iterable[Candidate]) -> None:
         """Everything that follows from the answers is done."""
-        keys = [(_key(one),) for one in candidates]
+        keys = [(candidate_key(one),) for one in candidates]
         with self._transaction() as db:
             db.executemany("DELETE FROM pending WHERE key = ?", keys)
             db.executemany("DELETE FROM judged WHERE key = ?", keys)
@@ -126,7 +129,7 @@ class Outbox:
     def first_seen(self, candidate: Candidate) -> float:
         """When the candidate was remembered first; now, where it never was."""
         with self._guard():
-            row = self._db.execute("SELECT first_seen FROM pending WHERE key = ?", (_key(candidate),)).fetchone()
+            row = self._db.execute("SELECT first_seen FROM pending WHERE key = ?", (candidate_key(candidate),)).fetchone()
         return float(row[0]) if row else self._clock()
 
     def count(self) -> int:
@@ -167,16 +170,14 @@ class Outbox:
 
     def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> None:
         """Note what was done about a finding, to be told to the service; it has no path and no name."""
-        what = f"{_key(finding.candidate)}:{finding.list.id}:{finding.entry}:{action}"
-        row = (finding.entry, finding.list.id, finding.verdict_id, action.value, first_seen, self._clock())
-        self._note(what, finding.candidate.hashed.entry.place, row)
+        self._note(*outcome_of(finding, action, first_seen, self._clock()))
 
     def add_restored(self, case: Case, now: float) -> None:
         """Note that a case was restored; each restore is told."""
         row = (case.entry, case.list_id, case.verdict_id, Action.RESTORED.value, case.opened, now)
         self._note(f"{case.id}:{Action.RESTORED}:{now}", case.place, row)
 
-    def _note(self, what: str, place: Place, row: tuple[str, str, str, str, float, float]) -> None:
+    def _note(self, what: str, place: Place, row: OutcomeRow) -> None:
         """Store an outcome under an id that is a hash of ``what`` under a salt of this host.
 
         So a finding which is reported every night is told once, and the id says nothing about the path. The same goes for the
@@ -253,7 +254,14 @@ class Outbox:
             ) from None
 
 
-def _key(candidate: Candidate) -> str:
+def outcome_of(finding: Finding, action: Action, first_seen: float, now: float) -> tuple[str, Place, OutcomeRow]:
+    """What an outcome is called on this host, where its file is, and what the service is told. Times in seconds since 1970."""
+    what = f"{candidate_key(finding.candidate)}:{finding.list.id}:{finding.entry}:{action}"
+    row = (finding.entry, finding.list.id, finding.verdict_id, action.value, first_seen, now)
+    return what, finding.candidate.hashed.entry.place, row
+
+
+def candidate_key(candidate: Candidate) -> str:
     """One candidate is one content at one place, whatever the states of the lists."""
     entry = candidate.hashed.entry
     identity = f"{entry.device}:{entry.inode}:{entry.size}:{entry.mtime_ns}:{entry.ctime_ns}:".encode()
@@ -286,7 +294,7 @@ _STAT = ("device", "inode", "size", "mtime_ns", "ctime_ns", "mode", "uid", "gid"
 
 def decode_candidate(text: str) -> Candidate:
     """The candidate that `encode_candidate` wrote, a permit issued earlier. Raises ValueError, KeyError or TypeError."""
-    data = parse_object(text.encode(), max_bytes=_MAX_CANDIDATE_BYTES)
+    data = parse_object(text.encode(), max_bytes=MAX_CANDIDATE_BYTES)
     place = Place(base64.b64decode(data["root"], validate=True), base64.b64decode(data["path"], validate=True))
     entry = FileEntry(place, *(_integer(value) for value in data["stat"]))
     fields = Fields(data["digests"], "digests")
@@ -299,22 +307,3 @@ def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError("not an integer")
     return value
-
-
-class UntoldOutbox(Outbox):
-    """The outbox of a dry run: it keeps outcomes to itself, and what waited before the run still waits after it.
-
-    Those candidates are for a run that acts; a dry run has done nothing about them.
-    """
-
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        super().__init__(path, clock)
-        with self._guard():
-            self._earlier = frozenset(key for (key,) in self._db.execute("SELECT key FROM pending"))
-
-    def settle(self, candidates: Iterable[Candidate]) -> None:
-        """Forget those that this run has remembered itself."""
-        super().settle([one for one in candidates if _key(one) not in self._earlier])
-
-    def add_outcome(self, finding: Finding, action: Action, first_seen: float) -> None:
-        """Nothing."""

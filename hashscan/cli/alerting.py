@@ -32,7 +32,7 @@ from hashscan.report.recorder import Recorder, RunHead
 from hashscan.report.spool import Spool
 from hashscan.report.syslog import SyslogSink
 from hashscan.report.webhook import Courier, WebhookSink, key_of
-from hashscan.settings import Settings, read_secret
+from hashscan.settings import Part, Settings, read_secret
 
 SPOOL = "spool"
 _MAPPERS: Mapping[str, Mapper] = {"events": as_it_is, "ecs": as_ecs, "ocsf": as_ocsf}
@@ -62,7 +62,8 @@ def heard(chosen: Settings, talk: basics.Talk, reporter: Reporter, run: Run) -> 
     with ExitStack() as stack:
         sinks: list[Sink] = []
         if not run.audit:
-            sinks.append(Sink("clock", OpenFindings(chosen.state_dir, time.time)))
+            if chosen.part in (None, Part.ACT):
+                sinks.append(Sink("clock", OpenFindings(chosen.state_dir, time.time, looks=chosen.part is not None)))
             sinks += sinks_of(chosen, talk.run_id, stack, pings=run.command == "scan")
         everybody = Sinks(reporter, sinks, _record(chosen, talk, run))
         try:
@@ -73,12 +74,17 @@ def heard(chosen: Settings, talk: basics.Talk, reporter: Reporter, run: Run) -> 
 
 
 def sinks_of(chosen: Settings, run_id: str, stack: ExitStack, *, pings: bool) -> list[Sink]:
-    """The sinks that are configured, the fastest first. Raises `UsageError`."""
+    """The sinks that are configured, the fastest first. Raises `UsageError`.
+
+    Of a split host file, metrics and hooks hear ACT, which is root and says what was found and done; what needs a network hears
+    NET, and webhooks of the others wait on disk for it.
+    """
     told = chosen.alerts
     envelope = Envelope(run_id, socket.gethostname(), time.time)
     detail = full if told.detail == "full" else minimal
     sinks: list[Sink] = []
-    if told.file:
+    acts = chosen.part in (None, Part.ACT)
+    if told.file and acts:
         file = FileSink(Path(told.file), envelope, detail, _MAPPERS[told.file_format])
         stack.callback(file.close)
         sinks.append(Sink("file", file))
@@ -86,13 +92,13 @@ def sinks_of(chosen: Settings, run_id: str, stack: ExitStack, *, pings: bool) ->
         syslog = SyslogSink(told.syslog, told.syslog_format, envelope, detail)
         stack.callback(syslog.close)
         sinks.append(Sink("syslog", syslog))
-    if told.metrics_file:
+    if told.metrics_file and acts:
         sinks.append(Sink("metrics", _AtTheEnd(lambda: write_metrics(chosen, Path(told.metrics_file)))))
-    if told.on_finding or told.on_finish:
+    if (told.on_finding or told.on_finish) and acts:
         sinks.append(Sink("hook", HookSink(Hooks(told.on_finding, told.on_finish, told.hook_timeout), envelope, detail)))
     if told.webhook_url:
         sinks.append(Sink("webhook", _webhook(chosen, envelope, detail, stack)))
-    if told.ping_url_file and pings:
+    if told.ping_url_file and pings and chosen.part is None:
         sinks.append(Sink("ping", _ping(chosen, envelope, stack)))
     return sinks
 
@@ -109,8 +115,8 @@ class _AtTheEnd:
             self._act()
 
 
-def courier(chosen: Settings, stack: ExitStack) -> tuple[Spool, Courier]:
-    """What delivers webhooks. Raises `UsageError` where none is configured, or not rightly."""
+def courier(chosen: Settings, stack: ExitStack, folder: Path | None = None) -> tuple[Spool, Courier]:
+    """What delivers webhooks, those in ``folder`` or our own. Raises `UsageError` where none is configured, or not rightly."""
     told = chosen.alerts
     if not told.webhook_url or not told.webhook_secret_file:
         hint = "set both alerts.webhook_url and alerts.webhook_secret_file"
@@ -118,11 +124,27 @@ def courier(chosen: Settings, stack: ExitStack) -> tuple[Spool, Courier]:
     key = key_of(read_secret(Path(told.webhook_secret_file)))
     push = Outward(_address(chosen, "the webhook", told.webhook_url))
     stack.callback(push.close)
-    spool = Spool(chosen.state_dir / SPOOL)
+    spool = Spool(folder or chosen.state_dir / SPOOL)
     return spool, Courier(spool, key, push.post, time.time)
 
 
+def deliver_for_others(chosen: Settings) -> None:
+    """NET delivers the webhooks that the other parts of a split host have left; what nobody takes now waits on.
+
+    Raises `UsageError`, `StateError`.
+    """
+    if chosen.part is not Part.NET or not chosen.alerts.webhook_url:
+        return
+    for part in (Part.ACT, Part.READ):
+        with ExitStack() as stack:
+            _, delivers = courier(chosen, stack, chosen.folder_of(part) / SPOOL)
+            while (done := delivers.deliver(now_or_never=True)).sent and done.waiting and not done.why:
+                pass
+
+
 def _webhook(chosen: Settings, envelope: Envelope, detail: Detail, stack: ExitStack) -> Reporter:
+    if chosen.part in (Part.READ, Part.ACT):
+        return WebhookSink(Spool(chosen.state_dir / SPOOL, mode=0o640), None, envelope, detail)
     spool, delivers = courier(chosen, stack)
     return WebhookSink(spool, delivers, envelope, detail)
 

@@ -11,6 +11,7 @@ import click
 from hashscan.cli import alerting, basics
 from hashscan.errors import ExitCode, HashscanError, IncompleteError
 from hashscan.report import events
+from hashscan.settings import Part
 
 
 @click.group(name="alerts")
@@ -43,7 +44,8 @@ def test(config: Path | None) -> int:
 @click.pass_obj
 def send(config: Path | None) -> int:
     """Deliver the webhooks that wait on disk, now. Exit 3: some still wait, or were given up."""
-    settings = basics.settings(config)
+    settings = basics.settings(config, part=Part.NET)
+    basics.require_part(settings)
     with ExitStack() as stack:
         _, courier = alerting.courier(settings, stack)
         sent = 0

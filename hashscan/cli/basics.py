@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from hashscan.central.link import Link
-from hashscan.central.outbox import Outbox, UntoldOutbox
+from hashscan.central.outbox import Outbox
 from hashscan.cli.source import Source
 from hashscan.errors import HashscanError, IncompleteError, StateError, UsageError
 from hashscan.known.keys import KeyRing
@@ -38,16 +38,31 @@ from hashscan.report.fan import Except, Reporters
 from hashscan.report.history import FOLDER, History
 from hashscan.report.ndjson import NdjsonReporter
 from hashscan.report.sinks import Readers, for_people
-from hashscan.settings import Settings, load, read_secret
+from hashscan.settings import Part, Settings, load, read_secret
 
 OUTBOX_NAME = "agent.sqlite"
+_UNITS = {Part.READ: "hashscan-read", Part.NET: "hashscan-net (or hashscan-net-sync)", Part.ACT: "hashscan-act"}
 _MAX_ROOT_BYTES = 512_000  # what `known.proof` takes
 
 
-def settings(source: Source | Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
-    """The settings in force for one command."""
+def settings(source: Source | Path | None, flags: Mapping[str, Any] | None = None, part: Part = Part.ACT) -> Settings:
+    """The settings in force for one command, which is of that part where the host is split: what a person does is ACT's."""
     told = source if isinstance(source, Source) else Source(source)
-    return load(config=told.config, profile=told.profile, flags=flags)
+    return load(config=told.config, profile=told.profile, flags=flags).as_part(part)
+
+
+def require_part(chosen: Settings) -> None:
+    """On a split host: is this the user of this part? Files of another would lock it out. Raises `UsageError`."""
+    if chosen.part is None:
+        return
+    try:
+        owner = os.stat(chosen.state_dir).st_uid
+    except OSError as error:
+        hint = "'systemd-tmpfiles --create' makes the folders of a split host"
+        raise StateError(f"{chosen.state_dir} cannot be looked at: {error.strerror}", hint=hint) from None
+    if owner != os.geteuid():
+        hint = f"let its unit do it: systemctl start {_UNITS[chosen.part]}"
+        raise UsageError(f"this host is split (paths.split), and {chosen.state_dir} belongs to another user", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +108,14 @@ class Enrolled:
     """What an enrolled host has before it asks anybody: the way to the service, its trust, keys and lists."""
 
     settings: Settings
-    link: Link
     trust: TufTrust
     ring: KeyRing
     shelf: Shelf
+
+    @property
+    def link(self) -> Link:
+        """The way to the service. Raises `UsageError`: parts of a split host that ask nobody have no API key."""
+        return link(self.settings)
 
     @property
     def provider(self) -> str:
@@ -115,10 +134,12 @@ def enrolled(chosen: Settings) -> Enrolled:
     if not told.url or not told.provider:
         hint = "set service.url and service.provider from the enrolment, or audit with 'scan --known LIST'"
         raise UsageError("no central service is configured", hint=hint)
-    folder = chosen.state_dir / "lists"
+    if chosen.part is None or chosen.part is Part.NET:
+        link(chosen)  # what is wrong with it is told before anything begins
+    folder = chosen.lists_dir
     trust = TufTrust(pinned_root(Path(told.root_file)), told.provider, folder / "tuf")
     ring = KeyRing.from_text(read_secret(Path(told.provider_key_file), lines=True))
-    return Enrolled(chosen, link(chosen), trust, ring, Shelf(folder, trust, ring))
+    return Enrolled(chosen, trust, ring, Shelf(folder, trust, ring))
 
 
 def link(chosen: Settings) -> Link:
@@ -158,34 +179,40 @@ def pinned_root(path: Path) -> bytes:
     return data
 
 
-def outbox(chosen: Settings, stack: ExitStack, *, untold: bool = False) -> Outbox:
+def outbox(chosen: Settings, stack: ExitStack) -> Outbox:
     """The durable state between this host and the service."""
-    cls = UntoldOutbox if untold else Outbox
-    opened = cls(chosen.state_dir / OUTBOX_NAME, time.time)
+    opened = Outbox(outbox_file(chosen), time.time)
     stack.callback(opened.close)
     return opened
 
 
+def outbox_file(chosen: Settings) -> Path:
+    """Where it is."""
+    return chosen.folder_of(Part.NET) / OUTBOX_NAME
+
+
 def outbox_if_any(chosen: Settings, stack: ExitStack) -> Outbox | None:
     """The same where there is one; looking makes none. Raises `StateError` where nobody can tell."""
+    path = outbox_file(chosen)
     try:
-        os.stat(chosen.state_dir / OUTBOX_NAME)
+        os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise StateError(f"the state in {chosen.state_dir} cannot be read: {error.strerror}", hint="are you root?") from None
+        raise StateError(f"the state in {path.parent} cannot be read: {error.strerror}", hint="are you root?") from None
     return outbox(chosen, stack)
 
 
 def cases(chosen: Settings) -> Sequence[Case]:
     """All cases of this host, oldest first, without names of files. Raises `QuarantineError` where the vault cannot be read."""
     root = chosen.vault_dir
-    return recalled(root, chosen.cache_dir, lambda case_ids: glance.some_at(root, case_ids))
+    return recalled(root, chosen.memo_dir, lambda case_ids: glance.some_at(root, case_ids))
 
 
 def history(chosen: Settings) -> History:
     """The runs that this host remembers."""
-    return History(chosen.state_dir / FOLDER, chosen.report.keep)
+    others = [chosen.folder_of(part) / FOLDER for part in Part] if chosen.part else []
+    return History(chosen.state_dir / FOLDER, chosen.report.keep, others)
 
 
 def actor(command: str) -> str:
@@ -216,5 +243,9 @@ def user() -> str:
 
 
 def lock(chosen: Settings, name: str = "lock") -> RunLock:
-    """One run at a time; a sync, which only replaces lists in one step, has a lock of its own."""
+    """One run at a time; a sync, which only replaces lists in one step, has a lock of its own.
+
+    Whatever changes anything takes one. Raises what `require_part` raises.
+    """
+    require_part(chosen)
     return RunLock(chosen.run_dir / name, command=command_line())

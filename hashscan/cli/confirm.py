@@ -6,7 +6,7 @@ import time
 
 import click
 
-from hashscan.cli import alerting, plans, wiring
+from hashscan.cli import alerting, parts, plans, wiring
 from hashscan.cli.stopping import Stop
 from hashscan.jobs.conclude import ActTools
 from hashscan.jobs.confirm import confirm_waiting
@@ -14,6 +14,7 @@ from hashscan.jobs.outcomes import close_run
 from hashscan.ports import Reporter
 from hashscan.report import events
 from hashscan.report.tally import Tally
+from hashscan.settings import Part
 
 
 @click.command(name="confirm")
@@ -25,9 +26,11 @@ def command(ctx: click.Context, *, quarantine: bool | None, as_json: bool, quiet
     """Ask the service again about pending candidates, act on the answers, and tell outcomes that it has not acknowledged."""
     talk = wiring.Talk(json=as_json, quiet=quiet)
     with wiring.conversation(talk) as (screen, stack):
-        settings = wiring.settings(ctx.obj, {"quarantine.enabled": quarantine})
+        settings = wiring.settings(ctx.obj, {"quarantine.enabled": quarantine}, Part.NET)
         with alerting.heard(settings, talk, screen, alerting.Run("confirm")) as reporter:
-            return _confirm(plans.service_plan(settings, stack, dry_run=False, trigger="confirm"), reporter, Stop(stack))
+            code = _confirm(parts.asking_plan(settings, stack, reporter), reporter, Stop(stack))
+        alerting.deliver_for_others(settings)
+    return code
 
 
 def _confirm(plan: plans.Plan, reporter: Reporter, stop: Stop) -> int:

@@ -23,7 +23,7 @@ from hashscan.report import events
 from hashscan.report.escape import printable, unescape
 from hashscan.report.fields import rows, table, text
 from hashscan.report.spool import Spool
-from hashscan.settings import Settings, read_secret
+from hashscan.settings import Part, Settings, read_secret
 
 _MARKS = {Level.OK: OK, Level.WARN: WARN, Level.FAIL: FAILED}
 _PRIVATE = ("service.api_key_file", "service.provider_key_file")
@@ -101,13 +101,13 @@ def _facts(settings: Settings, paths: Sequence[bytes], *, online: bool) -> Facts
         online=online,
         pressure=os.access("/proc/pressure/io", os.R_OK),
         kernel=examine.kernel(settings.state_dir),
-        lock_owner=examine.lock_owner(settings.run_dir / "lock"),
+        lock_owner=examine.lock_owner(settings.run_dir_of(Part.READ) / "lock"),
         last_run=_number(run, "started_seconds"),
         last_run_code=None if (code := _number(run, "exit_code")) is None else int(code),
         pending=int(_number(told, "pending") or 0),
         unsent=int(_number(told, "unsent_outcomes") or 0),
         spooled=_spooled(settings),
-        resumable=(settings.state_dir / "checkpoint").exists(),
+        resumable=(settings.scan_dir / "checkpoint").exists(),
     )
 
 

@@ -41,6 +41,7 @@ class OwnFolders:
 
     def __init__(self, chosen: Settings, read_cases: Callable[[], frozenset[Identity]]) -> None:
         self._folders = (chosen.state_dir, chosen.vault_dir, chosen.run_dir, chosen.cache_dir)
+        self._owners = {os.geteuid(), 0} if chosen.part else {os.geteuid()}  # the vault is root's
         self._read_cases = read_cases
 
     def now(self) -> frozenset[Identity]:
@@ -49,7 +50,7 @@ class OwnFolders:
         for folder in self._folders:
             with suppress(OSError):  # not there, or not ours to look at: then a walk will say so by itself
                 status = folder.stat()
-                if status.st_uid == os.geteuid() and status.st_mode & 0o077 == 0:
+                if status.st_uid in self._owners and status.st_mode & 0o077 == 0:
                     own.add((status.st_dev, status.st_ino))
         return frozenset(own)
 

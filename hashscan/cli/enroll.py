@@ -104,5 +104,5 @@ def _leave_old_lists(settings: Settings, tools: wiring.ServiceTools) -> None:
     try:
         tools.shelf.lists()
     except FilterError:
-        set_aside(settings.state_dir / "lists")
-        click.echo(f"the lists of an earlier enrolment are in {settings.state_dir / 'lists.old'} now")
+        set_aside(settings.lists_dir)
+        click.echo(f"the lists of an earlier enrolment are in {settings.lists_dir.with_name('lists.old')} now")

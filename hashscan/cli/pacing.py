@@ -18,7 +18,7 @@ from hashscan.files import host, pressure, priority
 from hashscan.jobs.running import Word
 from hashscan.jobs.steering import Orders
 from hashscan.model import Json
-from hashscan.settings import Settings, writing
+from hashscan.settings import Part, Settings, writing
 
 _LOOK = 0.5  # seconds between two looks at the clock on the wall while a scan waits for its hour: it may be set meanwhile
 
@@ -134,7 +134,7 @@ def orders(settings: Settings, stop: Stop, *, word: Word | None) -> Orders:
 
 def word(settings: Settings, stack: ExitStack) -> Word:
     """What the scan says of itself in the run folder, until ``stack`` is closed."""
-    said = Word(settings.run_dir, basics.command_line())
+    said = Word(settings.run_dir_of(Part.READ), basics.command_line())
     said.begin()
     stack.callback(said.end)
     return said

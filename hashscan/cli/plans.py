@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashscan.central.forgetful import Forgetful
+from hashscan.central.outbox import Outbox
+from hashscan.central.untold import UntoldOutbox
 from hashscan.cli import wiring
 from hashscan.errors import UsageError
 from hashscan.jobs.conclude import nobody
@@ -25,7 +27,10 @@ from hashscan.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a scan asks with and what it does with findings: the flags, turned into objects."""
+    """What a scan asks with and what it does with findings: the flags, turned into objects.
+
+    ``recorded``: `hashscan status` speaks of this scan as the last one.
+    """
 
     sieve: Sieve
     confirmer: Confirmer
@@ -37,6 +42,7 @@ class Plan:
     tell: OutcomeTools | None = None
     vault: Vault | None = None
     tenant_of: Callable[[bytes], str] = nobody
+    recorded: bool = False
 
     def the_vault(self) -> Vault:
         """The vault of a plan that may act. Raises `UsageError` for one that may not."""
@@ -60,7 +66,7 @@ def service_plan(chosen: Settings, stack: ExitStack, *, dry_run: bool, trigger: 
     stack.enter_context(wiring.lock(chosen))
     lists, stale = tools.lists_in_force()
     moves = chosen.quarantine.enabled and not dry_run
-    memory = wiring.outbox(chosen, stack, untold=dry_run)
+    memory = _untold(chosen, stack) if dry_run else wiring.outbox(chosen, stack)
     court = tools.court(stack, lists)
     real = wiring.vault(chosen, trigger, tools.grounds(lists))
     return Plan(
@@ -74,7 +80,14 @@ def service_plan(chosen: Settings, stack: ExitStack, *, dry_run: bool, trigger: 
         tell=None if dry_run else OutcomeTools(court.service, court.keys, memory, court.provider, court.doubt, real.log_head),
         vault=None if dry_run else real,
         tenant_of=wiring.tenants(chosen).of_path,
+        recorded=not dry_run,
     )
+
+
+def _untold(chosen: Settings, stack: ExitStack) -> Outbox:
+    opened = UntoldOutbox(wiring.outbox_file(chosen), time.time)
+    stack.callback(opened.close)
+    return opened
 
 
 def recover(plan: Plan, reports: Reporter) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli import plans, quarantine_acts, wiring
+from hashscan.cli.quarantine_take import take
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.restore import restore
@@ -25,6 +26,7 @@ def command() -> None:
 
 
 quarantine_acts.add_to(command)
+command.add_command(take)
 
 
 @command.command(name="list")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hashscan.cli import alerting, engines, plans, wiring
+from hashscan.cli import alerting, engines, parts, plans, wiring
 from hashscan.cli.stopping import Stop
 from hashscan.errors import UsageError
 from hashscan.jobs.conclude import ActTools
@@ -19,7 +19,7 @@ from hashscan.jobs.selftest import require_self_test
 from hashscan.ports import Reporter
 from hashscan.report import events
 from hashscan.report.tally import Tally
-from hashscan.settings import Settings
+from hashscan.settings import Part, Settings
 
 
 @click.command(name="recheck")
@@ -43,14 +43,14 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     talk = wiring.Talk(json=options["as_json"], quiet=options["quiet"])
     with wiring.conversation(talk) as (screen, stack):
         flags = {"scan.jobs": options["jobs"], "quarantine.enabled": options["quarantine"]}
-        settings = wiring.settings(ctx.obj, flags)
+        settings = wiring.settings(ctx.obj, flags, Part.READ)
         heard = alerting.Run("recheck", audit=bool(options["known"]))
         with alerting.heard(settings, talk, screen, heard) as reporter:
             roots = engines.absolute(options["paths"])
             if options["known"]:
                 plan = plans.audit_plan(options["known"])
             else:
-                plan = plans.service_plan(settings, stack, dry_run=options["dry_run"])
+                plan = parts.walking_plan(settings, stack, dry_run=options["dry_run"])
                 require_self_test(plan.sieve)
             return _recheck(settings, plan, roots, reporter, Stop(stack))
 

@@ -27,12 +27,12 @@ def checkpoint_of(chosen: Settings, plan: plans.Plan, tally: Tally) -> Checkpoin
     if plan.lists is None:
         return None
     already = Sifted(seen=tally.seen, errors=dict(tally.errors), skipped=dict(tally.skipped))
-    return Checkpoint(chosen.state_dir / NAME, purpose=plan.mode, seconds=chosen.scan.checkpoint, already=already)
+    return Checkpoint(chosen.scan_dir / NAME, purpose=plan.mode, seconds=chosen.scan.checkpoint, already=already)
 
 
 def stopped_scan(chosen: Settings) -> Saved:
     """What is to be resumed. Raises `UsageError` where there is nothing, `StateError` where it is damaged."""
-    saved = Checkpoint(chosen.state_dir / NAME).load()
+    saved = Checkpoint(chosen.scan_dir / NAME).load()
     if saved is None:
         raise UsageError("no scan was stopped before its end", hint="name the PATHs to scan")
     return saved
@@ -49,7 +49,7 @@ class Found:
 def same_scan(chosen: Settings, engine: LocalEngine, roots: Sequence[bytes], sieve: Sieve) -> Found:
     """What ``scan.resume = "auto"`` goes on with. Whatever is wrong with it keeps no scan from beginning anew."""
     try:
-        saved = Checkpoint(chosen.state_dir / NAME).load()
+        saved = Checkpoint(chosen.scan_dir / NAME).load()
     except StateError as error:
         return Found(why_not=str(error))
     if saved is None:

@@ -15,6 +15,7 @@ from hashscan.cli import wiring
 from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.enroll import default_label
 from hashscan.jobs.rotate_key import Files, KeyDesk, rotate_key
+from hashscan.settings import Part
 
 
 @click.command(name="rotate-key")
@@ -22,7 +23,8 @@ from hashscan.jobs.rotate_key import Files, KeyDesk, rotate_key
 @click.pass_context
 def command(ctx: click.Context, label: str | None) -> int:
     """Put a new API key into the place of this host's, without a gap. After a crash, the same command finishes it."""
-    settings = wiring.settings(ctx.obj)
+    settings = wiring.settings(ctx.obj, part=Part.NET)
+    wiring.require_part(settings)
     if not settings.service.url:
         raise UsageError("no central service is configured", hint="enrol this host with 'hashscan enroll URL CODE'")
     link = wiring.link(settings)

@@ -12,6 +12,7 @@ from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, IncompleteError, UsageError
 from hashscan.jobs.running import GO_ON, PAUSE, STOP, Running, ask, running
 from hashscan.jobs.steering import PAUSED
+from hashscan.settings import Part
 
 _PATIENCE = 15.0  # seconds; a scan hears within a second, but one that waits for the service has other things to do first
 _LOOK = 0.1
@@ -39,7 +40,7 @@ def stop(source: Source) -> int:
 
 
 def _told(source: Source, wish: str, heard: Callable[[Running | None], bool], done: str) -> int:
-    folder = basics.settings(source).run_dir
+    folder = basics.settings(source).run_dir_of(Part.READ)
     scan = running(folder)
     if scan is None:
         raise UsageError("no scan is running", hint="only a scan with a service can be told something; signals reach any")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from hashscan.cli import alerting, engines, pacing, plans, resuming, wiring
+from hashscan.cli import alerting, engines, pacing, parts, plans, resuming, wiring
 from hashscan.cli.resuming import checkpoint_of
 from hashscan.cli.stopping import Stop
 from hashscan.errors import ExitCode, FilterError, QuarantineError, RefusedError, UsageError
@@ -29,7 +29,7 @@ from hashscan.model import Event, Json, ListRef, Place, Reason, Skipped
 from hashscan.ports import Reporter
 from hashscan.report import events
 from hashscan.report.tally import Tally
-from hashscan.settings import Settings
+from hashscan.settings import Part, Settings
 
 _MAX_LISTED = 1_000_000  # paths from --files-from
 _MAX_LISTED_BYTES = 1 << 28
@@ -81,7 +81,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
             "scan.resume": "auto" if options["auto_resume"] else None,
             **pacing.given(options),
         }
-        settings = wiring.settings(ctx.obj._replace(profile=options["profile"] or ctx.obj.profile), flags)
+        settings = wiring.settings(ctx.obj._replace(profile=options["profile"] or ctx.obj.profile), flags, Part.READ)
         heard = alerting.Run("scan", audit=bool(options["known"]), page=options["html"])
         with alerting.heard(settings, talk, screen, heard) as reporter:
             code = _prepared(settings, options, reporter, stack)
@@ -106,7 +106,7 @@ def _prepared(settings: Settings, options: dict[str, Any], reporter: Reporter, s
         return _scan(settings, options, _Run(reporter, stack, started, roots, listed, own, silent))
     except (FilterError, RefusedError, QuarantineError) as error:
         if not options["known"] and not options["dry_run"]:
-            record_failure(settings.state_dir, error, started=started)
+            record_failure(settings.scan_dir, error, started=started)
         raise
 
 
@@ -168,8 +168,8 @@ def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
     complete = not tally.stopped
     if complete and checkpoint is not None:
         checkpoint.remove()
-    if plan.tell is not None:
-        record_run(settings.state_dir, tally, complete=complete, started=run.started)
+    if plan.recorded:
+        record_run(settings.scan_dir, tally, complete=complete, started=run.started)
     run.reporter.tell(events.summary(tally, complete=complete, seconds=time.time() - run.started))
     return tally.exit_code
 
@@ -238,7 +238,7 @@ def _plan(settings: Settings, options: dict[str, Any], run: _Run) -> plans.Plan:
         if options["quarantine"]:
             raise UsageError("an audit against a plain list never moves files", hint="leave --quarantine or --known out")
         return plans.audit_plan(options["known"])
-    plan = plans.service_plan(settings, run.stack, dry_run=options["dry_run"])
+    plan = parts.walking_plan(settings, run.stack, dry_run=options["dry_run"])
     require_self_test(plan.sieve)
     return plan
 

@@ -15,7 +15,7 @@ from hashscan.jobs.running import running
 from hashscan.jobs.status import Facts, status
 from hashscan.model import Json
 from hashscan.report import events, metrics, nagios, open_findings
-from hashscan.settings import Settings
+from hashscan.settings import Part, Settings
 
 
 @click.command(name="status")
@@ -70,10 +70,10 @@ def gathered(settings: Settings, now: float) -> tuple[Mapping[str, Json], ExitCo
             pending=box.count() if box else 0,
             unsent=box.unsent_count() if box else 0,
             cases=tuple(basics.cases(settings)),
-            state_dir=settings.state_dir,
+            state_dir=settings.scan_dir,
             left_open=open_findings.read(settings.state_dir),
             within=settings.report.removal_within,
-            running=running(settings.run_dir),
+            running=running(settings.run_dir_of(Part.READ)),
         )
     return status(shelf, facts, now=now, max_age=settings.lists.max_age)
 

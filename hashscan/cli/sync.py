@@ -15,7 +15,7 @@ from hashscan.errors import ExitCode, LockedError, UsageError
 from hashscan.jobs.sync import SyncTools, seconds_left, sync, wait_for_turn
 from hashscan.known.trust import FolderFetcher
 from hashscan.report import events
-from hashscan.settings import Settings
+from hashscan.settings import Part, Settings
 
 
 @click.command(name="sync")
@@ -37,7 +37,8 @@ def command(ctx: click.Context, folder: Path | None, *, scheduled: bool, as_json
     if scheduled and folder is not None:
         raise UsageError("--scheduled and --from do not go together", hint="a folder can be read at any time")
     with wiring.conversation(wiring.Talk(json=as_json, quiet=quiet)) as (reporter, stack):
-        settings = wiring.settings(ctx.obj)
+        settings = wiring.settings(ctx.obj, part=Part.NET)
+        wiring.require_part(settings)
         using = wiring.service_tools(settings).sync_tools(stack, reporter)
         if folder is not None:
             using = replace(using, fetcher=FolderFetcher(folder), keys_for=None)
@@ -45,7 +46,7 @@ def command(ctx: click.Context, folder: Path | None, *, scheduled: bool, as_json
             return ExitCode.OK
         stack.enter_context(wiring.lock(settings, "sync.lock"))
         if not scheduled or _still_due(using):
-            sync(replace(using, cases=lambda: wiring.vault(settings, "").cases()))
+            sync(using)
     return ExitCode.OK
 
 

@@ -25,17 +25,19 @@ from hashscan.cli.basics import (
     link,
     lock,
     outbox,
+    outbox_file,
     outbox_if_any,
     pinned_root,
+    require_part,
     say,
     settings,
     user,
 )
 from hashscan.jobs.confirm import Court
 from hashscan.jobs.rekey import Rekeying
-from hashscan.jobs.sync import SyncTools
+from hashscan.jobs.sync import SyncTools, no_cases
 from hashscan.known.trust import TufTrust
-from hashscan.ports import Lists, Reporter, Trust
+from hashscan.ports import Lists, Reporter, Service, Trust
 from hashscan.quarantine.cabinet import Cabinet
 from hashscan.quarantine.keeping import keeping_time
 from hashscan.quarantine.limits import Limits
@@ -57,7 +59,9 @@ __all__ = [
     "link",
     "lock",
     "outbox",
+    "outbox_file",
     "outbox_if_any",
+    "require_part",
     "say",
     "service_tools",
     "settings",
@@ -76,6 +80,10 @@ class ServiceTools(Enrolled):
         """What it takes to confirm on the word of ``lists``, which are in force."""
         service = HttpService(self.link)
         stack.callback(service.close)
+        return self.court_with(service, lists)
+
+    def court_with(self, service: Service, lists: Lists) -> Court:
+        """The same with another service."""
         withdrawn, told, seen = self.shelf.withdrawn(lists), self.settings.lists, self.shelf.clock
         return Court(
             service,
@@ -95,18 +103,19 @@ class ServiceTools(Enrolled):
 
     def sync_tools(self, stack: ExitStack, reports: Reporter) -> SyncTools:
         """What it takes to sync."""
-        fetcher, keys = HttpFetcher(self.link), HttpKeys(self.link)
+        way = self.link
+        fetcher, keys = HttpFetcher(way), HttpKeys(way)
         stack.callback(fetcher.close)
         stack.callback(keys.close)
         rekeying = Rekeying(keys, self.provider, Path(self.settings.service.provider_key_file), time.time)
-        cases = vault(self.settings, "").cases
+        cases = vault(self.settings, "").cases if self.settings.part is None else no_cases  # NET does not see the vault
         return SyncTools(self.trust, fetcher, self.shelf, reports, time.time, rekeying, cases)
 
 
 def service_tools(chosen: Settings) -> ServiceTools:
     """The tools of the configured service. Raises `UsageError` where it is not configured."""
     here = enrolled(chosen)
-    return ServiceTools(here.settings, here.link, here.trust, here.ring, here.shelf)
+    return ServiceTools(here.settings, here.trust, here.ring, here.shelf)
 
 
 def trust_from(chosen: Settings, root: Path | None) -> Callable[[str], Trust]:
@@ -115,7 +124,7 @@ def trust_from(chosen: Settings, root: Path | None) -> Callable[[str], Trust]:
     Raises `UsageError` where the file cannot be read.
     """
     pinned = pinned_root(root or Path(chosen.service.root_file))
-    return lambda provider: TufTrust(pinned, provider, chosen.state_dir / "lists" / "tuf")
+    return lambda provider: TufTrust(pinned, provider, chosen.lists_dir / "tuf")
 
 
 def vault(chosen: Settings, trigger: str, grounds: Grounds | None = None) -> Vault:

@@ -42,6 +42,18 @@ class Court:
     withdrawn: Callable[[str, str], bool] = none_withdrawn
     doubt: Callable[[], str] = no_doubt
 
+    def answer(self, verdict: Verdict, index: int) -> Answer:
+        """What ``verdict`` says of the item ``index`` of its question, with what this host says of the list."""
+        reference = verdict.list
+        return Answer(
+            verdict,
+            index,
+            self.ring.confirm_key(reference.id, reference.epoch),
+            md5_is_enough=reference.id in self.md5_is_enough,
+            report_only=reference.id in self.report_only,
+            withdrawn=self.withdrawn,
+        )
+
 
 @dataclass(slots=True)
 class _Round:
@@ -93,19 +105,8 @@ class ServiceConfirmer:
         else:
             self._quiet.succeeded()
             for place, index in enumerate(indices):
-                answer = self._answer(verdict, place)
+                answer = court.answer(verdict, place)
                 gathered.answers.setdefault(index, []).append(answer)
-
-    def _answer(self, verdict: Verdict, place: int) -> Answer:
-        court, reference = self._court, verdict.list
-        return Answer(
-            verdict,
-            place,
-            court.ring.confirm_key(reference.id, reference.epoch),
-            md5_is_enough=reference.id in court.md5_is_enough,
-            report_only=reference.id in court.report_only,
-            withdrawn=court.withdrawn,
-        )
 
     def _no_answer(self, why: str, indices: Sequence[int], gathered: _Round) -> None:
         self._last_failure = why or "no answer"  # an empty reason would read as an answer: cleared

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from hashscan.atomic import fsync_directory, make_private_directory, replace_file, write_bytes
 from hashscan.errors import FilterError
-from hashscan.known import clock, delta
+from hashscan.known import clock
 from hashscan.known.bloom import check_order, open_filter
 from hashscan.known.chain import MAX_PROOF_BYTES
 from hashscan.known.keys import KeyRing
@@ -163,6 +163,8 @@ class Shelf:
 
         What is between is in memory, twice the filter at most. Raises as `put`; then a full fetch is due.
         """
+        from hashscan.known import delta  # noqa: PLC0415 - only a sync patches, and status is asked every minute
+
         path = self._folder / held.filter.name
         self._check(held.filter)
         try:

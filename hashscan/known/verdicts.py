@@ -58,6 +58,25 @@ def open_verdict(keys: Sequence[VerdictKey], envelope: bytes, asked: Asked) -> V
         raise ServiceUnavailable(f"the verdict cannot be used: {error}") from None
 
 
+def open_handed(keys: Sequence[VerdictKey], envelope: bytes, provider: str, now: float) -> Verdict:
+    """A verdict that another part of this host has asked for, checked again from its signature on; ``now`` as in `Asked`.
+
+    Only the nonce is taken as it is: the part that asked has compared it, and age bounds what a replay could do. All items are
+    answers to one question, of which only its asker knows who they were about. Raises `ServiceUnavailable`.
+    """
+    try:
+        opened = envelopes.open_envelope(envelope, envelopes.VERDICT, keys)
+        fields = _payload(opened.payload)
+        nothing: tuple[Mapping[Algorithm, str], int] = ({}, 0)
+        items = (nothing,) * len(fields.objects("items", at_most=MAX_ITEMS))
+        question = Question(list_ref(fields.object("list"), "id"), fields.text("nonce"), items)
+        return _read_verdict(opened, envelope, Asked(question, provider, now))
+    except FilterError as error:
+        raise ServiceUnavailable(f"the verdict is not to be trusted: {error}", hint=error.hint) from None
+    except StrictJsonError as error:
+        raise ServiceUnavailable(f"the verdict cannot be used: {error}") from None
+
+
 def _read_verdict(opened: envelopes.Opened, envelope: bytes, asked: Asked) -> Verdict:
     """The rules of docs/wire.md, "Confirm", on a payload whose signature holds. Raises `StrictJsonError`."""
     fields = _payload(opened.payload)

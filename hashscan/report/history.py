@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,15 @@ _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-([0-9a-f]{16})\.json")
 
 
 class History:
-    """Keeps the documents of ``most`` runs in ``folder``; 0 keeps none. Raises `StateError`, `UsageError`."""
+    """Keeps the documents of ``most`` runs in ``folder``; 0 keeps none. Raises `StateError`, `UsageError`.
 
-    def __init__(self, folder: Path, most: int) -> None:
+    ``read_also``: folders in which the other parts of a split host keep theirs.
+    """
+
+    def __init__(self, folder: Path, most: int, read_also: Sequence[Path] = ()) -> None:
         self._folder = folder
         self._most = most
+        self._all = list(dict.fromkeys([folder, *read_also]))
 
     def keep(self, document: Mapping[str, Json]) -> None:
         """Store one document, in the place of an earlier one of the same run, and drop what is too much."""
@@ -48,19 +52,14 @@ class History:
     def _drop(self) -> None:
         """The newest stays, whatever its size."""
         total = 0
-        for kept, name in enumerate(reversed(self.names())):
+        for kept, name in enumerate(reversed(_names(self._folder))):
             total += os.stat(self._folder / name).st_size
             if kept >= self._most or (kept and total > MAX_TOTAL_BYTES):
                 os.unlink(self._folder / name)
 
     def names(self) -> list[str]:
         """The files of all runs that are kept, the oldest first."""
-        try:
-            return sorted(name for name in os.listdir(self._folder) if _NAME.fullmatch(name))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise StateError(f"the reports in {self._folder} cannot be read: {error.strerror}", hint="are you root?") from None
+        return sorted(name for folder in self._all for name in _names(folder))
 
     def find(self, run: str) -> dict[str, Any]:
         """The document of the run whose id begins with ``run``, or of the last one."""
@@ -77,7 +76,7 @@ class History:
 
     def read(self, name: str) -> dict[str, Any]:
         """One document."""
-        path = self._folder / name
+        path = next((folder / name for folder in self._all if (folder / name).exists()), self._folder / name)
         try:
             with path.open("rb") as stream:
                 return parse_object(stream.read(MAX_DOCUMENT_BYTES + 1), max_bytes=MAX_DOCUMENT_BYTES)
@@ -93,3 +92,12 @@ class History:
                 yield self.read(name)
             except StateError as error:
                 yield error
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if _NAME.fullmatch(name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StateError(f"the reports in {folder} cannot be read: {error.strerror}", hint="are you root?") from None

@@ -16,6 +16,7 @@ from pathlib import Path
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import StateError
 from hashscan.model import Action, Event, Grade, Json, Standing
+from hashscan.report.escape import unescape
 from hashscan.report.fields import number, rows, table, text
 from hashscan.strict_json import StrictJsonError, parse_object
 
@@ -58,9 +59,13 @@ def _load(path: Path) -> Mapping[str, Json]:
 
 
 class OpenFindings:
-    """Hears a run and keeps the file in ``folder`` up to date. ``clock`` is seconds since 1970."""
+    """Hears a run and keeps the file in ``folder`` up to date. ``clock`` is seconds since 1970.
 
-    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+    ``looks``: the run that is heard does not walk, so that it is looked at each place whether anything is there.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float], *, looks: bool = False) -> None:
+        self._looks = looks
         self._folder = folder
         self._clock = clock
         self._since: dict[str, float] | None = None
@@ -115,6 +120,10 @@ class OpenFindings:
 
     def _close(self, event: Event, since: dict[str, float]) -> None:
         """After a complete walk, what was not met again is gone."""
+        if self._looks:
+            for path in [path for path in since if _is_gone(path)]:
+                del since[path]
+            return
         walked = event.data.get("complete") is True and number(table(event.data, "paths"), "seen") > 0
         if not walked:
             return
@@ -136,6 +145,17 @@ class OpenFindings:
             raise StateError(
                 f"{self._folder / FILE} cannot be written: {error.strerror}", hint="check rights and disk"
             ) from None
+
+
+def _is_gone(path: str) -> bool:
+    """Whether nothing has this name any more; a path that cannot be told from what is shown of it may be there."""
+    try:
+        os.lstat(unescape(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _ancestors(path: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashscan.atomic import make_private_directory, write_bytes
+from hashscan.atomic import make_private_directory, replace_file
 from hashscan.errors import StateError
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
@@ -42,10 +42,11 @@ class Message:
 
 
 class Spool:
-    """The folder of waiting messages. Raises `StateError`."""
+    """The folder of waiting messages; ``mode`` is that of its files, whatever the umask. Raises `StateError`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, mode: int = 0o600) -> None:
         self._folder = folder
+        self._mode = mode
 
     def put(self, message: Message) -> int:
         """Store one more; how many of the oldest had to go for it."""
@@ -109,7 +110,9 @@ class Spool:
             "attempts": message.attempts,
             "not_before": message.not_before,
         }
-        write_bytes(self._folder / message.name, json.dumps(document).encode("ascii"))
+        with replace_file(self._folder / message.name, mode=self._mode) as stream:
+            os.fchmod(stream.fileno(), self._mode)
+            stream.write(json.dumps(document).encode("ascii"))
 
     def _read(self, name: str) -> Message | None:
         path = self._folder / name

@@ -113,9 +113,12 @@ class Courier:
 
 
 class WebhookSink:
-    """Spools what is worth an alert and delivers it: at once as long as the receiver answers, and once more at the end."""
+    """Spools what is worth an alert and delivers it: at once as long as the receiver answers, and once more at the end.
 
-    def __init__(self, spool: Spool, courier: Courier, envelope: Envelope, detail: Detail) -> None:
+    ``courier`` None: another part of this host delivers.
+    """
+
+    def __init__(self, spool: Spool, courier: Courier | None, envelope: Envelope, detail: Detail) -> None:
         self._spool = spool
         self._courier = courier
         self._envelope = envelope
@@ -145,6 +148,8 @@ class WebhookSink:
         return Message(f"msg_{secrets.token_hex(12)}", self._envelope.clock(), body.rstrip("\n").encode("ascii"))
 
     def _deliver(self, event: Event) -> None:
+        if self._courier is None:
+            return
         done = self._courier.deliver(now_or_never=event.type in _ENDS)
         self._answers = not done.why
         if done.expired:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hashscan.errors import UsageError
+from hashscan.settings.parts import Part
 from hashscan.settings.secrets import MAX_SECRET_LINES_BYTES, read_secret
 from hashscan.settings.sections import (
     SECTIONS,
@@ -47,6 +48,7 @@ from hashscan.units import parse_duration, parse_size
 __all__ = [
     "MAX_CONFIG_BYTES",
     "MAX_SECRET_LINES_BYTES",
+    "Part",
     "ServiceSettings",
     "Settings",
     "config_folder",
@@ -61,7 +63,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set. ``origins`` maps "section.key" to where the value came from; missing there means default."""
+    """Everything that can be set. ``origins`` maps "section.key" to where the value came from; missing there means default.
+
+    ``part``: as which part of a split host this process uses them (`settings.parts`); None on every other host.
+    """
 
     service: ServiceSettings = field(default_factory=ServiceSettings)
     lists: ListsSettings = field(default_factory=ListsSettings)
@@ -76,17 +81,48 @@ class Settings:
     report: ReportSettings = field(default_factory=ReportSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     origins: Mapping[str, str] = field(default_factory=dict)
+    part: Part | None = None
+
+    def as_part(self, part: Part) -> Settings:
+        """As one part of a split host sees them; as they are on every other host."""
+        return replace(self, part=part) if self.paths.split else self
+
+    def folder_of(self, part: Part) -> Path:
+        """The state folder of a part; that of the host, where it is not split."""
+        whole = Path(self.paths.state or _default_dir("/var/lib/hashscan", "XDG_STATE_HOME", ".local/state"))
+        return whole / part if self.paths.split else whole
 
     @property
     def state_dir(self) -> Path:
-        """The folder of durable state."""
-        return (
-            Path(self.paths.state) if self.paths.state else _default_dir("/var/lib/hashscan", "XDG_STATE_HOME", ".local/state")
-        )
+        """The folder of durable state, of this part where the host is split."""
+        return self.folder_of(self.part or Part.ACT)
+
+    @property
+    def lists_dir(self) -> Path:
+        """The folder of the lists in force."""
+        return self.folder_of(Part.NET) / "lists"
+
+    @property
+    def scan_dir(self) -> Path:
+        """The folder of what scans leave: the last run, a checkpoint."""
+        return self.folder_of(Part.READ)
+
+    @property
+    def memo_dir(self) -> Path:
+        """The folder where all cases are remembered for quick looks. READ could change what lies beside its digest cache."""
+        return self.folder_of(Part.ACT) if self.paths.split else self.cache_dir
+
+    def run_dir_of(self, part: Part) -> Path:
+        """The folder of the lock of a part, and of what a scan says of itself."""
+        return self._run_root / part if self.paths.split else self._run_root
 
     @property
     def run_dir(self) -> Path:
         """The folder of the lock."""
+        return self.run_dir_of(self.part or Part.ACT)
+
+    @property
+    def _run_root(self) -> Path:
         if self.paths.run:
             return Path(self.paths.run)
         if os.geteuid() == 0:
@@ -101,7 +137,7 @@ class Settings:
     @property
     def vault_dir(self) -> Path:
         """The folder of the vault."""
-        return Path(self.quarantine.vault) if self.quarantine.vault else self.state_dir / "vault"
+        return Path(self.quarantine.vault) if self.quarantine.vault else self.folder_of(Part.ACT) / "vault"
 
 
 def _default_dir(system: str, variable: str, below_home: str) -> Path:

@@ -144,6 +144,7 @@ class PathSettings:
     state: str = _setting("", as_text, "durable state: lists, pending candidates, vault", is_path=True)
     run: str = _setting("", as_text, "lock", is_path=True)
     cache: str = _setting("", as_text, "digest cache: losing it costs time only", is_path=True)
+    split: bool = _setting(default=False, convert=as_flag, doc="three parts under three users, each with folders of its own")
 
 
 @dataclass(frozen=True, slots=True)

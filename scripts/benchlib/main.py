@@ -6,6 +6,7 @@ scripts/bench make                           only make corpora and lists
 scripts/bench list-sizes                     what lists of 1.4 and 10 million entries cost
 scripts/bench publishing                     what publishing 3.2 million entries and for 500 providers costs
 scripts/bench confirm-load                   how many questions a second the service answers, and how fast
+scripts/bench startup                        how long --help and status take, beside restic and clamscan
 scripts/bench digests PATH                   every digest of every file against coreutils and b3sum
 scripts/bench table FILE.json [--write DOC]  the table again
 scripts/bench plot FILE.json FILE.svg        the plot again
@@ -31,14 +32,14 @@ from blake3 import blake3
 
 from hashscan import __version__
 from hashscan.atomic import write_bytes
-from scripts.benchlib import confirm_load, corpora, measure, peers, publishing, rows, show, sizes
+from scripts.benchlib import confirm_load, corpora, measure, peers, publishing, rows, show, sizes, startup
 from scripts.benchlib.desk import Desk, Options
 from scripts.benchlib.digests import digests
 from scripts.benchlib.ours import REPOSITORY, abilities
 from scripts.benchlib.results import Book, Result, Status, exit_code, from_json, read
 from scripts.benchlib.running import LISTS, Runner, blank
 
-_COMMANDS = ("run", "make", "list-sizes", "publishing", "confirm-load", "digests", "table", "plot")
+_COMMANDS = ("run", "make", "list-sizes", "publishing", "confirm-load", "startup", "digests", "table", "plot")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -86,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--jobs", type=_positive, help="processes that build (default: one a core)")
     out.set_defaults(act=_publishing)
     _add_confirm_load(commands.add_parser("confirm-load", help="a service under load: every answer is checked"))
+    start = commands.add_parser("startup", help="how long --help and status take, beside restic and clamscan")
+    start.add_argument("--cases", type=_positive, default=5000, help="cases in the vault (default: 5000)")
+    start.add_argument("--runs", type=_positive, default=11, help="runs of each command (default: 11)")
+    start.set_defaults(act=_startup)
     table = commands.add_parser("table", help="the table of a file of results")
     table.add_argument("file", type=Path)
     table.add_argument("--write", type=Path, metavar="DOC", help="put it into DOC between the marks")
@@ -130,6 +135,20 @@ def _positive(text: str) -> int:
     if count < 1:
         raise ValueError(text)
     return count
+
+
+def _startup(told: argparse.Namespace) -> int:
+    """0 where every command of ours is within the goal."""
+    with tempfile.TemporaryDirectory(prefix="hashscan-bench-") as folder:
+        print(f"{told.cases} cases, medians of {told.runs}, load {os.getloadavg()[0]:.1f}\n")
+        print("| command | wall clock, s | processor, s | longest, s |\n|---|---:|---:|---:|")
+        found = []
+        for one in startup.measure(told.cases, told.runs, Path(folder) / "host"):
+            found.append(one)
+            print(one.row(), flush=True)
+    late = [one.name for one in found if one.name.startswith("hashscan") and one.wall >= startup.GOAL]
+    print(f"\ngoal {startup.GOAL} s: {'missed by ' + ', '.join(late) if late else 'met'}")
+    return 1 if late else 0
 
 
 def _options(told: argparse.Namespace) -> Options:

@@ -40,6 +40,7 @@ CONNECTED = {("cli", "service")}
 LATE = {
     "hashscan.central.client",
     "hashscan.central.outward",
+    "hashscan.known.shelf",
     "hashscan.known.trust",
     "hashscan.quarantine.glance",
     "hashscan.report.sinks",

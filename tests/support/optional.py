@@ -15,6 +15,7 @@ from hashscan.files.filesystems import filesystem_of
 from tests.support import axe, chromium, injecting, postgres, slow_fuse
 from tests.support.grounds import can_loop
 from tests.support.mounts import can_mount
+from tests.support.splitting import can_split
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ COMPONENTS = {
     "device-nodes": Component(_device_nodes, "run as root, outside a container that forbids mknod"),
     "own-mounts": Component(can_mount, "run as root, or allow user namespaces"),
     "fuse": Component(slow_fuse.present, "run as root, with /dev/fuse"),
+    "split-host": Component(can_split, "install util-linux and systemd, run as root, in a checkout that other users can read"),
     "systemd": Component(_program("systemd-analyze"), "install systemd"),
     "git": Component(_program("git"), "install git"),
     "cc": Component(_program("cc"), "install a C compiler (gcc or clang)"),

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashscan.central.outbox import Outbox, UntoldOutbox, decode_candidate, encode_candidate
+from hashscan.central.outbox import Outbox, decode_candidate, encode_candidate
+from hashscan.central.untold import UntoldOutbox
 from hashscan.errors import StateError
 from hashscan.model import (
     Action,
