@@ -4,7 +4,7 @@
 
     read/candidates/   READ puts candidates there, NET takes them; ACT gives back those whose verdict has grown too old
     net/findings/      NET puts candidates with their signed verdicts there, ACT takes them
-    act/outcomes/      ACT puts what it did there, NET takes it; act/log-head.json says how far the vault's log is
+    act/outcomes/      ACT puts what it did there, NET takes it; log-head.json there says how far the vault's log is
 
 A paper is removed after everything that follows from it is durable elsewhere: a crash leaves it twice, never not at all. No
 part believes another: a candidate is only a question, a verdict is signed, and an outcome says what the service is to be told.
@@ -13,11 +13,13 @@ part believes another: a candidate is only a question, a verdict is signed, and 
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ MOST = 10_000  # papers that one run takes out of a tray; the next run takes the
 _MAX_PAPER_BYTES = MAX_CANDIDATE_BYTES + (8 << 20)  # and a signed envelope
 _PAPER = re.compile(r"[0-9a-f]{64}\.json")
 _HEAD = "log-head"
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR})  # a link, a socket: another part has no business with those
 
 
 class Tray:
@@ -84,14 +87,19 @@ class Tray:
                 return parse_object(stream.read(_MAX_PAPER_BYTES + 1), max_bytes=_MAX_PAPER_BYTES)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):  # a link, too: the other part has no business with links
-            self.spoil(key)
-            return None
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise self._failed(error) from None
+        except ValueError:
+            pass
+        self.spoil(key)
+        return None
 
     def spoil(self, key: str) -> None:
-        """Remove what is no paper of ours."""
+        """Remove what is no paper of ours; a folder stays, and is counted again."""
         self.spoiled += 1
-        self.remove(key)
+        with suppress(StateError):
+            self.remove(key)
 
     def remove(self, key: str) -> None:
         """What follows from it is done."""
@@ -286,7 +294,7 @@ class ActingMemory(_Elsewhere):
 
 
 def put_head(folder: Path, head: LogHead) -> None:
-    """Say in the folder of ACT how far the vault's log is, for the service to sign."""
+    """Say in the tray of outcomes how far the vault's log is, for the service to sign."""
     Tray(folder).put(_HEAD, {"lines": head.lines, "hash": head.hash})
 
 

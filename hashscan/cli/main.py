@@ -122,8 +122,8 @@ def _fail(message: str, hint: str, code: ExitCode) -> int:
 
 
 _GARBAGE = 50_000  # objects
-"""So many new ones before the collector of cycles looks at them. Python's 700 make it look all the time while modules are imported:
-a quarter of what `status` takes. What a run holds for long are dicts and bytes without cycles."""
+"""So many new ones before the collector of cycles looks at them. With Python's 700 it looks all the time while modules are
+imported: a quarter of what `status` takes. What a run holds for long are dicts and bytes without cycles."""
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ from hashscan.quarantine.vault import Vault
 from hashscan.report import events
 from hashscan.settings import Part, Settings
 
+OUTCOMES = "outcomes"
+
 
 def candidates(chosen: Settings) -> Tray:
     """From READ to NET; and back to NET from ACT."""
@@ -31,7 +33,7 @@ def findings(chosen: Settings) -> Tray:
 
 def outcomes(chosen: Settings) -> Tray:
     """From ACT to NET."""
-    return Tray(chosen.folder_of(Part.ACT) / "outcomes")
+    return Tray(chosen.folder_of(Part.ACT) / OUTCOMES)
 
 
 def walking_plan(chosen: Settings, stack: ExitStack, *, dry_run: bool) -> plans.Plan:
@@ -67,7 +69,7 @@ def asking_plan(chosen: Settings, stack: ExitStack, reports: Reporter) -> plans.
     memory.take_in(*trays)
     _tell_spoiled(trays, reports)
     court = tools.court(stack, lists)
-    head = read_head(chosen.folder_of(Part.ACT))
+    head = read_head(chosen.folder_of(Part.ACT) / OUTCOMES)
     return plans.Plan(
         sieve=tools.shelf.sieve(lists),
         confirmer=ServiceConfirmer(court),
@@ -107,7 +109,7 @@ def acting_plan(chosen: Settings, stack: ExitStack, reports: Reporter) -> tuple[
 
 def close_acting(chosen: Settings, vault: Vault) -> None:
     """Say how far the vault's log is. Raises `StateError`, `QuarantineError`."""
-    put_head(chosen.state_dir, vault.log_head())
+    put_head(chosen.state_dir / OUTCOMES, vault.log_head())
 
 
 def _tell_spoiled(trays: tuple[Tray, ...], reports: Reporter) -> None:

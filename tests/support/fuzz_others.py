@@ -357,7 +357,7 @@ def read_config(path: Path) -> Settings:
 
 
 def settings_hold(data: bytes, found: Settings) -> str:
-    sections = [getattr(found, one.name) for one in fields_of(Settings) if one.name != "origins"]
+    sections = [getattr(found, one.name) for one in fields_of(Settings) if one.name not in ("origins", "part")]
     values = [(each, getattr(one, each.name)) for one in sections for each in fields_of(one)]
     numbers = [value for _, value in values if isinstance(value, int | float)]
     texts = [value for _, value in values if isinstance(value, str)]
@@ -373,7 +373,7 @@ def settings_hold(data: bytes, found: Settings) -> str:
 
 
 def _names(found: Settings, section: str) -> Iterable[str]:
-    return [] if section == "origins" else [one.name for one in fields_of(getattr(found, section))]
+    return [] if section in ("origins", "part") else [one.name for one in fields_of(getattr(found, section))]
 
 
 def from_environment(data: bytes) -> Settings:

@@ -91,11 +91,12 @@ KEYS: dict[str, tuple[str, str, Any]] = {
     "paths.cache": ('"/x/cache"', "/x/cache", "/x/cache"),
     "paths.state": ('"/x/state"', "/x/state", "/x/state"),
     "paths.run": ('"/x/run"', "/x/run", "/x/run"),
+    "paths.split": ("true", "yes", True),
 }
 FIELDS = {
     f"{section.name}.{one.name}": one
     for section in dataclasses.fields(Settings)
-    if section.name != "origins"
+    if section.name not in ("origins", "part")
     for one in dataclasses.fields(getattr(Settings(), section.name))
 }
 

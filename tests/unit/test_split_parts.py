@@ -144,11 +144,12 @@ def test_links_and_pipes_are_no_papers(tray: Callable[[str], Tray], tmp_path: Pa
     secret.write_text('{"a": 1}')
     (tmp_path / "candidates" / f"{KEY}.json").symlink_to(secret)
     os.mkfifo(tmp_path / "candidates" / f"{'1' * 64}.json")
+    (tmp_path / "candidates" / f"{'2' * 64}.json").mkdir()
     (tmp_path / "candidates" / ".0.json.new").write_text("half")
     assert list(candidates.papers()) == []
-    assert candidates.spoiled == 2
+    assert candidates.spoiled == 3
     assert secret.read_text() == '{"a": 1}'
-    assert os.listdir(tmp_path / "candidates") == [".0.json.new"]
+    assert sorted(os.listdir(tmp_path / "candidates")) == [".0.json.new", f"{'2' * 64}.json"]
 
 
 def test_papers_are_for_the_group_whatever_the_umask(tray: Callable[[str], Tray], tmp_path: Path) -> None:
