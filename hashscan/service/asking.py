@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Dialect, Engine
+from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -50,6 +50,14 @@ def _compiled(expression: Executable, dialect: Dialect) -> _Text:
         return str(compiled), lambda values: {name: value(name, values) for name in names}
     order = tuple(compiled.positiontup)
     return str(compiled), lambda values: [value(name, values) for name in order]
+
+
+def quick_rows(connection: Connection, statement: Statement, **values: Any) -> list[Row]:
+    """All rows of a statement in a transaction that is open already, as the driver gives them."""
+    text, parameters = statement.text(connection.dialect)
+    given = parameters(values)
+    with connection.exec_driver_sql(text, given if isinstance(given, dict) else tuple(given)) as result:
+        return list(result.cursor.fetchall())
 
 
 class Asking:

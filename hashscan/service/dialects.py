@@ -58,6 +58,23 @@ def _among_array(element: among, compiler: SQLCompiler, **options: Any) -> str:
     return f"({column} = ANY({wanted}))"
 
 
+class day_of(FunctionElement[int]):  # noqa: N801 - reads like a function in a statement
+    """``day_of(column)``: days since 1970 of a time in seconds since 1970 that is not before; null of null."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(day_of, "sqlite")
+def _day_sqlite(element: day_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(CAST({compiler.process(element.clauses, **options)} AS INTEGER) / 86400)"
+
+
+@compiles(day_of, "postgresql")
+def _day_postgres(element: day_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(CAST(floor({compiler.process(element.clauses, **options)}) AS BIGINT) / 86400)"  # a cast alone rounds
+
+
 def insert_missing(connection: Connection, table: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, those whose key is there already aside."""
     make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -14,6 +14,7 @@ from hashscan.service.answers import error_response
 from hashscan.service.journal import Journal
 from hashscan.service.meters import Meters
 from hashscan.service.metrics import count_request
+from hashscan.service.web import mount
 
 MAX_TARGET_BYTES = 4096  # path and query
 MAX_HEADERS = 64
@@ -53,7 +54,9 @@ class Observed:
         try:
             refused = refusal(scope)
             if refused is not None:
-                await error_response(refused)(scope, exchange.receive, exchange.send)
+                page = mount.is_page(scope["path"])
+                answer = mount.refusal(scope["app"], refused) if page else error_response(refused)
+                await answer(scope, exchange.receive, exchange.send)
             else:
                 await self._app(scope, exchange.receive, exchange.send)
         finally:

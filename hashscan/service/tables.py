@@ -198,6 +198,9 @@ def _prefix_index(algorithm: Algorithm) -> Index:
     return Index(f"entry_{algorithm}", "list_id", f"{algorithm}_p", sqlite_where=held, postgresql_where=held)
 
 
+_NOT_ACTIVE = text("standing <> 'active'")
+
+
 class Entry(Base):
     """One known file of one list. ``*_p`` are the first four bytes of a digest as a big-endian integer: what agents ask by.
 
@@ -228,6 +231,7 @@ class Entry(Base):
     __table_args__ = (
         CheckConstraint("coalesce(md5, sha1, sha256, blake3) IS NOT NULL", name="entry_has_digest"),
         *(_prefix_index(algorithm) for algorithm in Algorithm),
+        Index("entry_not_active", "standing", sqlite_where=_NOT_ACTIVE, postgresql_where=_NOT_ACTIVE),
     )
 
 

@@ -174,7 +174,7 @@ def _row(hotline: Hotline, plan: Plan, workers: int, done: Load, used: _Used, be
     waits = sorted(1000 * (one.done - one.due) for one in done.answers)
     count = max(1, len(waits))
     first, last = min(one.due for one in done.answers), max(one.done for one in done.answers)
-    p50, p95, p99 = (f"{percentile(waits, one) or 0.0:.1f}" for one in (50, 95, 99))
+    p50, p95, p99 = (f"{percentile([waits], one) or 0.0:.1f}" for one in (50, 95, 99))
     errors = sum(number for status, number in done.statuses().items() if status >= 500)
     of_database = f"{1000 * used.seconds[1] / count:.2f}" if len(used.seconds) == 3 else "-"
     return (

@@ -56,9 +56,7 @@ def _into_postgres(store: Store, list_id: int, rng: random.Random, count: int) -
                     "SELECT indexname, indexdef FROM pg_indexes WHERE tablename='entry' AND schemaname=current_schema() "
                     "AND indexname LIKE 'entry\\_%' AND indexdef LIKE '% WHERE %'"
                 )
-            )
-            .tuples()
-            .all()
+            ).all()
         )
         for name in made_by if count > _AT_ONCE else ():
             connection.exec_driver_sql(f"DROP INDEX {name}")

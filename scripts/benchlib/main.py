@@ -6,6 +6,7 @@ scripts/bench make                           only make corpora and lists
 scripts/bench list-sizes                     what lists of 1.4 and 10 million entries cost
 scripts/bench publishing                     what publishing 3.2 million entries and for 500 providers costs
 scripts/bench confirm-load                   how many questions a second the service answers, and how fast
+scripts/bench monitor                        what the monitor's figures of a million findings cost
 scripts/bench startup                        how long --help and status take, beside restic and clamscan
 scripts/bench digests PATH                   every digest of every file against coreutils and b3sum
 scripts/bench table FILE.json [--write DOC]  the table again
@@ -32,14 +33,14 @@ from blake3 import blake3
 
 from hashscan import __version__
 from hashscan.atomic import write_bytes
-from scripts.benchlib import confirm_load, corpora, measure, peers, publishing, rows, show, sizes, startup
+from scripts.benchlib import confirm_load, corpora, measure, peers, publishing, rows, show, sizes, startup, watching
 from scripts.benchlib.desk import Desk, Options
 from scripts.benchlib.digests import digests
 from scripts.benchlib.ours import REPOSITORY, abilities
 from scripts.benchlib.results import Book, Result, Status, exit_code, from_json, read
 from scripts.benchlib.running import LISTS, Runner, blank
 
-_COMMANDS = ("run", "make", "list-sizes", "publishing", "confirm-load", "startup", "digests", "table", "plot")
+_COMMANDS = ("run", "make", "list-sizes", "publishing", "confirm-load", "monitor", "startup", "digests", "table", "plot")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--jobs", type=_positive, help="processes that build (default: one a core)")
     out.set_defaults(act=_publishing)
     _add_confirm_load(commands.add_parser("confirm-load", help="a service under load: every answer is checked"))
+    _add_monitor(commands.add_parser("monitor", help="what the monitor's figures cost"))
     start = commands.add_parser("startup", help="how long --help and status take, beside restic and clamscan")
     start.add_argument("--cases", type=_positive, default=5000, help="cases in the vault (default: 5000)")
     start.add_argument("--runs", type=_positive, default=11, help="runs of each command (default: 11)")
@@ -128,6 +130,18 @@ def _add_confirm_load(one: argparse.ArgumentParser) -> None:
     one.add_argument("--database-pid", type=_positive, metavar="PID", help="of its server: its processor time is told too")
     one.add_argument("--folder", type=Path, metavar="DIR", help="keep the service there and use the one that is there")
     one.set_defaults(act=_confirm_load)
+
+
+def _add_monitor(one: argparse.ArgumentParser) -> None:
+    usual = watching.Plan()
+    one.add_argument("--findings", type=_positive, default=usual.findings, help="of all (default: %(default)s)")
+    one.add_argument(
+        "--providers", type=_positive, default=usual.providers, help="with four agents each (default: %(default)s)"
+    )
+    one.add_argument("--open", type=float, default=usual.open, help="share that is in its place (default: %(default)s)")
+    one.add_argument("--database", type=Path, metavar="FILE", help="the URL of an empty PostgreSQL database (default: SQLite)")
+    one.add_argument("--folder", type=Path, metavar="DIR", help="keep the service there and use the one that is there")
+    one.set_defaults(act=_monitor)
 
 
 def _positive(text: str) -> int:
@@ -204,6 +218,12 @@ def _confirm_load(told: argparse.Namespace) -> int:
     asked = {key: value for key, value in vars(told).items() if key not in ("act", "folder")}
     with tempfile.TemporaryDirectory(prefix="hashscan-bench-") as folder:
         return confirm_load.main(confirm_load.Plan(**asked), told.folder or Path(folder))
+
+
+def _monitor(told: argparse.Namespace) -> int:
+    asked = {key: value for key, value in vars(told).items() if key not in ("act", "folder")}
+    with tempfile.TemporaryDirectory(prefix="hashscan-bench-") as folder:
+        return watching.main(watching.Plan(**asked), told.folder or Path(folder))
 
 
 def _run_rows(chosen: list[rows.Row], desk: Desk, book: Book, told: argparse.Namespace) -> int:

@@ -51,3 +51,13 @@ def test_an_answer_that_is_not_right_is_noticed(tmp_path: Path) -> None:
         bodies.write(json.dumps({**envelope, "payload": envelope["payload"][:-4] + "AAAA"}, separators=(",", ":")).encode())
         with pytest.raises(ServiceUnavailable, match="signature"):
             confirm_load.check(made, asked, [first], bodies)
+
+
+def test_the_monitor_is_measured_on_a_service_that_is_made_for_it(tmp_path: Path) -> None:
+    few = ["--findings", "300", "--providers", "2", "--open", "0.5", "--folder", str(tmp_path)]
+    argv = [sys.executable, "-m", "scripts.benchlib.main", "monitor", *few]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment())
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()[2:]
+    assert [row.split("|")[3].strip() for row in rows][:3] == ["everything", "everything again", "90 days"]
+    assert all(" 300 " in row for row in rows)

@@ -10,9 +10,10 @@ import pytest
 
 from hashscan.model import Action
 from hashscan.service.monitor import figures
-from hashscan.service.monitor.figures import NORM, Sighting, groups, open_findings, percentile, spans, total
+from hashscan.service.monitor.figures import NORM, Sighting, open_findings
 from hashscan.service.monitor.findings import FindingState, after, begun, is_another
 from hashscan.service.monitor.times import LATE, TOLERANCE, Times, checked, joined
+from tests.support.figures_by_hand import groups, percentile, spans, total
 
 NOW = 1_900_000_000.0
 ADMITTED = NOW - 1_000_000

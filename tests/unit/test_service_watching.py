@@ -31,6 +31,7 @@ from hashscan.service.patience import PatientProtocol
 from hashscan.service.serving import Options
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
+from hashscan.service.web import rendering
 from tests.support.service import LIST, Agent, Client, Clock, asking, enrol, load, make, md5, question, sha1
 
 
@@ -424,3 +425,23 @@ def test_the_journal_tells_of_agents_that_are_slowed(data: Path, tmp_path: Path)
         key_id = session.connection().exec_driver_sql("SELECT id FROM api_key").scalar_one()
     told = [one for one in lines(path) if one["event"] == "quota"]
     assert [(one["provider"], one["api_key_id"]) for one in told] == [("acme", key_id)]
+
+
+def test_a_person_who_is_refused_before_any_page_sees_a_page(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    long = "q" * observing.MAX_TARGET_BYTES
+    with asking(data, None) as client:
+        for path, status, headers in (
+            (f"/web/login?{long}", 414, {}),
+            ("/web/login", 413, {"Content-Length": str(observing.MAX_BODY_BYTES + 1)}),
+            ("/web/login", 431, {"X-Long": "x" * observing.MAX_HEADER_BYTES}),
+        ):
+            page = client.ask("POST", path, headers=headers)
+            assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+            assert "<h1>Too long</h1>" in page.text
+            assert f"Status {status}" in page.text
+            assert page.headers["content-security-policy"] == rendering.CONTENT_SECURITY_POLICY
+            assert "x-request-id" in page.headers
+            said = client.ask("POST", path.replace("/web/", "/v1/"), headers=headers)
+            assert (said.status_code, said.headers["content-type"]) == (status, "application/json"), "programs see JSON"
+        assert client.get(f"/website?{long}").headers["content-type"] == "application/json"

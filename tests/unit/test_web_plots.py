@@ -8,10 +8,11 @@ import pytest
 
 from hashscan.service.monitor.figures import NORM, Sighting
 from hashscan.service.monitor.findings import FindingState
-from hashscan.service.monitor.spread import EDGES, spread
+from hashscan.service.monitor.spread import EDGES
 from hashscan.service.web import drawing, rendering
 from hashscan.service.web.choosing import chosen
 from hashscan.service.web.drawing import DESK, PHONE, Mark, Pair
+from tests.support.figures_by_hand import spread
 
 
 def removed_after(seconds: float, doubt: str = "") -> Sighting:

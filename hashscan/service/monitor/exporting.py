@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from hashscan.service.monitor.figures import Group, OpenFinding, Span
 from hashscan.service.monitor.views import Monitor
 
 SCHEMA = "hashscan-monitor-1"
+PIECE = 1 << 16  # characters
 Cell = str | int | float | bool | None
 
 _GROUP = (
@@ -28,23 +30,50 @@ _GROUP = (
 
 def as_json(shown: Monitor) -> str:
     """One document, indented: times as RFC 3339 in UTC, ages in seconds, shares from 0 to 1, null where there is nothing."""
+    return "".join(json_pieces(shown))
+
+
+def json_pieces(shown: Monitor) -> Iterator[str]:
+    """`as_json` in pieces of `PIECE` characters or a little more."""
     document = {"schema": SCHEMA, **asdict(shown)}
     document["as_of"] = _time(shown.as_of)
     document["selection"] |= {"since": _time(shown.selection.since), "until": _time(shown.selection.until)}
     for one, contact in zip(document["contacts"], shown.contacts, strict=True):
         one.update(_contact_times(contact))
-    return json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False, default=list) + "\n"
+    encoder = json.JSONEncoder(indent=1, ensure_ascii=True, allow_nan=False, default=list)
+    yield from _gathered(itertools.chain(encoder.iterencode(document), "\n"))
 
 
 def as_csv(shown: Monitor, table: str) -> str:
     """One of `TABLES`; each row begins with the schema, the table and the time. Raises `KeyError` for another."""
+    return "".join(csv_pieces(shown, table))
+
+
+def csv_pieces(shown: Monitor, table: str) -> Iterator[str]:
+    """`as_csv` in pieces of `PIECE` characters or a little more."""
     columns, rows = TABLES[table]
+    first = (SCHEMA, table, _time(shown.as_of))
+    lines = ([safe(cell) for cell in (*first, *row)] for row in rows(shown))
+    return _gathered(map(_line, itertools.chain([("schema", "table", "as_of", *columns)], lines)))
+
+
+def _line(cells: Sequence[str]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(("schema", "table", "as_of", *columns))
-    for row in rows(shown):
-        writer.writerow([safe(cell) for cell in (SCHEMA, table, _time(shown.as_of), *row)])
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
     return out.getvalue()
+
+
+def _gathered(parts: Iterable[str]) -> Iterator[str]:
+    held: list[str] = []
+    length = 0
+    for part in parts:
+        held.append(part)
+        length += len(part)
+        if length >= PIECE:
+            yield "".join(held)
+            held, length = [], 0
+    if held:
+        yield "".join(held)
 
 
 def safe(cell: Cell) -> str:

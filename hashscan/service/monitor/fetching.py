@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, null, select
 from sqlalchemy.orm import Session
 
 from hashscan.errors import UsageError
-from hashscan.model import Standing
 from hashscan.service.disputing.rules import DUE, DisputeState
-from hashscan.service.monitor.figures import Sighting
+from hashscan.service.monitor import adding
+from hashscan.service.monitor.figures import MAX_OPEN_SHOWN, Sighting
 from hashscan.service.monitor.findings import FindingState
 from hashscan.service.names import is_name
-from hashscan.service.tables import ApiKey, Entry, Provider
+from hashscan.service.tables import ApiKey, Provider
 from hashscan.service.tables_back import ComplaintRow, DisputeRow, FindingRow
 
 _country = func.coalesce(ApiKey.country, Provider.country, "")
@@ -89,60 +89,61 @@ class DisputeFigures:
     withdrawn: int
 
 
-def sightings(session: Session, selection: Selection, shown: Mapping[str, str], *, sites: bool) -> Iterator[Sighting]:
-    """The findings that are selected, in no order; the self-test's are none.
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """What the agents that told findings are called: of `adding.Agent` the provider, its country and site ("": not known)."""
 
-    ``shown`` is what each provider is called; without ``sites`` they are left out.
-    """
-    paused = _paused(session)
-    for row in session.execute(_findings(selection).execution_options(yield_per=10_000)):
-        (provider_id, name, country, site, list_name, entry, entry_id, standing, state, *times) = row
-        yield Sighting(
-            shown[name],
-            country,
-            site or "" if sites else "",
-            list_name,
-            entry,
-            FindingState(state),
-            standing == Standing.WITHDRAWN,
-            standing == Standing.DISPUTED or (provider_id, entry_id) in paused,
-            *times,
-        )
+    agents: Mapping[adding.Agent, tuple[str, str, str]]
+
+    def provider(self, agent: adding.Agent) -> str:
+        """As it is shown."""
+        return self.agents[agent][0]
+
+    def country(self, agent: adding.Agent) -> str:
+        """Of the agent, else of the provider."""
+        return self.agents[agent][1] or "unknown"
+
+    def site(self, agent: adding.Agent) -> str:
+        """With the provider, for others may have one of the same name."""
+        return f"{self.agents[agent][0]}/{self.agents[agent][2] or 'unknown'}"
 
 
-def _findings(selection: Selection) -> Any:
-    query: Any = (  # its type has no name: more columns than SQLAlchemy has types for
-        select(
-            FindingRow.provider_id, Provider.name, _country, ApiKey.site, FindingRow.list_name, FindingRow.entry,
-            FindingRow.entry_id, Entry.standing, FindingRow.state, FindingRow.first_seen, FindingRow.opened,
-            FindingRow.removed, FindingRow.removed_told, FindingRow.doubt,
-        )
-        .join(Provider, Provider.id == FindingRow.provider_id)
-        .outerjoin(ApiKey, ApiKey.id == FindingRow.api_key_id)
-        .outerjoin(Entry, Entry.id == FindingRow.entry_id)
-        .where(func.coalesce(Entry.standing, "") != Standing.TEST)
-    )  # fmt: skip
-    if selection.since is not None:
-        query = query.where(FindingRow.opened >= selection.since)
-    if selection.until is not None:
-        query = query.where(FindingRow.opened < selection.until)
-    if selection.list is not None:
-        query = query.where(FindingRow.list_name == selection.list)
-    if selection.provider is not None:
-        query = query.where(Provider.name == selection.provider)
-    if selection.country is not None:
-        query = query.where(_country == selection.country)
-    return query
+def whose(session: Session, selection: Selection, shown: Mapping[str, str]) -> Whose:
+    """The agents that are selected by provider and country; ``shown`` is what each provider is called."""
+    keys = select(Provider.id, Provider.name, ApiKey.id, _country, ApiKey.site).join(ApiKey, ApiKey.provider_id == Provider.id)
+    nobody = select(Provider.id, Provider.name, null(), func.coalesce(Provider.country, ""), null())
+    found = {}
+    for provider_id, name, key, country, site in [*session.execute(keys), *session.execute(nobody)]:
+        if selection.provider in (None, name) and selection.country in (None, country):
+            found[provider_id, key] = (shown[name], country, site or "")
+    return Whose(found)
 
 
-def _paused(session: Session) -> frozenset[tuple[int, int]]:
-    """Which provider's own complaint pauses which entry: (provider, entry) ids."""
-    query = (
-        select(ComplaintRow.provider_id, DisputeRow.entry_id)
-        .join(DisputeRow, DisputeRow.id == ComplaintRow.dispute_id)
-        .where(ComplaintRow.pauses, DisputeRow.state == DisputeState.OPEN)
+def condition(selection: Selection, agents: Whose) -> Any:
+    """The findings that are selected, for `adding`."""
+    some = selection.provider is not None or selection.country is not None
+    return adding.meant(
+        since=selection.since,
+        until=selection.until,
+        list_name=selection.list,
+        agents=adding.of_agents(agents.agents) if some else None,
     )
-    return frozenset((one, other) for one, other in session.execute(query) if one is not None)
+
+
+def longest_open(session: Session, meant: Any, agents: Whose, now: float, *, sites: bool) -> Iterator[Sighting]:
+    """The findings that are in their place for longest, at most `MAX_OPEN_SHOWN`; without ``sites`` they are left out."""
+    for provider_id, key, state, *row, disputed in session.execute(_open(meant, now)):
+        list_name, entry, *times = row
+        name, country, site = agents.agents[provider_id, key]
+        where = (name, country, site if sites else "", list_name, entry)
+        yield Sighting(*where, FindingState(state), False, bool(disputed), *times)  # noqa: FBT003 - in the order of the tuple
+
+
+def _open(meant: Any, now: float) -> Any:
+    one = FindingRow
+    columns: Any = (one.provider_id, one.api_key_id, one.state, one.list_name, one.entry, one.first_seen, one.opened)
+    more: Any = (one.removed, one.removed_told, one.doubt, adding.is_disputed())
+    return select(*columns, *more).where(one.id.in_(adding.longest_open(meant, now, MAX_OPEN_SHOWN)))
 
 
 def contacts(session: Session, selection: Selection, shown: Mapping[str, str], now: float) -> tuple[Contact, ...]:
@@ -152,8 +153,8 @@ def contacts(session: Session, selection: Selection, shown: Mapping[str, str], n
         query = query.where(Provider.name == selection.provider)
     if selection.country is not None:
         query = query.where(Provider.country == selection.country)
-    last = select(FindingRow.provider_id, func.max(FindingRow.told)).group_by(FindingRow.provider_id)
-    told = dict(session.execute(last).all())
+    last = select(func.max(FindingRow.told)).where(FindingRow.provider_id == Provider.id).scalar_subquery()
+    told: dict[int, float | None] = dict(session.execute(select(Provider.id, last)).all())  # of each one look into an index
     keys: dict[int, list[ApiKey]] = {}
     for key in session.scalars(select(ApiKey).where(ApiKey.revoked.is_(None))):
         keys.setdefault(key.provider_id, []).append(key)

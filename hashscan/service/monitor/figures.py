@@ -1,19 +1,19 @@
-"""Numbers over findings. Pure: rows and a time come in, figures go out; nobody is named here who was not in the rows."""
+"""Numbers over findings. Pure: sums and a time come in, figures go out; nobody is named here who was not in them."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from hashscan.service.monitor.findings import IN_PLACE, FindingState
 
 NORM = 86_400.0  # seconds: removal within 24 hours
 MAX_OPEN_SHOWN = 1000
-Key = TypeVar("Key", bound=Hashable)
 
 
 class Sighting(NamedTuple):
@@ -108,57 +108,50 @@ class OpenFinding:
 
 
 @dataclass(slots=True)
-class _Sum:
-    """What `groups` adds up while it goes through the rows once."""
+class Sum:
+    """What `Group` is made of, for one agent or for several together.
 
-    states: Counter[FindingState] = field(default_factory=Counter)
-    open: Counter[FindingState] = field(default_factory=Counter)
+    ``times`` are seconds from first sight to removal without those in doubt, as sequences of which each ascends.
+    """
+
+    states: Counter[str] = field(default_factory=Counter)
+    open: Counter[str] = field(default_factory=Counter)
     void: int = 0
     disputed: int = 0
     overdue: int = 0
     oldest: float | None = None
-    times: list[float] = field(default_factory=list)
     proved: int = 0
     doubtful: int = 0
+    times: list[Sequence[float]] = field(default_factory=list)
 
-    def add(self, row: Sighting, now: float) -> None:
-        self.states[row.state] += 1
-        if row.state in IN_PLACE:
-            self._add_in_place(row, now)
-        if row.removed is not None:
-            self._add_removal(row, row.removed)
-
-    def _add_in_place(self, row: Sighting, now: float) -> None:
-        if row.void:
-            self.void += 1
-            return
-        self.open[row.state] += 1
-        self.disputed += row.disputed
-        self.overdue += overdue(row, now)
-        if self.oldest is None or row.first_seen < self.oldest:
-            self.oldest = row.first_seen
-
-    def _add_removal(self, row: Sighting, removed: float) -> None:
-        if row.doubt:
-            self.doubtful += 1
-            return
-        self.times.append(removed - row.first_seen)
-        self.proved += row.removed_told is not None and row.removed_told - row.first_seen <= NORM
+    def take(self, other: Sum) -> None:
+        """Add another one."""
+        self.states.update(other.states)
+        self.open.update(other.open)
+        self.void += other.void
+        self.disputed += other.disputed
+        self.overdue += other.overdue
+        self.proved += other.proved
+        self.doubtful += other.doubtful
+        self.times += other.times
+        if other.oldest is not None and (self.oldest is None or other.oldest < self.oldest):
+            self.oldest = other.oldest
 
     def removals(self) -> Removals:
-        count = len(self.times)
-        ordered = sorted(self.times)
-        within = sum(one <= NORM for one in ordered)
+        """See `Removals`."""
+        count = sum(map(len, self.times))
+        within = sum(bisect_right(one, NORM) for one in self.times)
         return Removals(
             count,
             self.doubtful,
-            percentile(ordered, 50),
-            percentile(ordered, 95),
+            percentile(self.times, 50),
+            percentile(self.times, 95),
             within / count if count else None,
             self.proved / count if count else None,
         )
 
     def group(self, key: str, now: float) -> Group:
+        """See `Group`."""
         return Group(
             key=key,
             findings=sum(self.states.values()),
@@ -181,46 +174,72 @@ def overdue(row: Sighting, now: float) -> bool:
     return row.is_open and not row.disputed and now - row.first_seen > NORM
 
 
-def percentile(ordered: Sequence[float], percent: int) -> float | None:
-    """The nearest rank: the smallest value that at least ``percent`` of all do not exceed. ``ordered`` ascends."""
-    return ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)] if ordered else None
+def percentile(several: Sequence[Sequence[float]], percent: int) -> float | None:
+    """The nearest rank: the smallest value that at least ``percent`` of all do not exceed; None where there are none.
+
+    Each sequence ascends. They are not put together: a value in the middle is chosen, those below are counted by halving, and
+    what cannot be it is left out, at least a quarter of what was left.
+    """
+    windows = [(one, 0, len(one)) for one in several]
+    rank = max(1, math.ceil(percent * sum(map(len, several)) / 100))
+    while (pivot := _middle(windows)) is not None:
+        below = [bisect_left(one, pivot) for one in several]
+        up_to = [bisect_right(one, pivot) for one in several]
+        if rank <= sum(below):
+            windows = [(one, low, min(high, end)) for (one, low, high), end in zip(windows, below, strict=True)]
+        elif rank > sum(up_to):
+            windows = [(one, max(low, start), high) for (one, low, high), start in zip(windows, up_to, strict=True)]
+        else:
+            return pivot
+    return None
 
 
-def groups(rows: Iterable[Sighting], by: Callable[[Sighting], str], now: float) -> tuple[Group, ...]:
-    """A group for each value of ``by``: most overdue first, then most open, then by name."""
-    sums: defaultdict[str, _Sum] = defaultdict(_Sum)
-    for row in rows:
-        sums[by(row)].add(row, now)
-    made = [one.group(key, now) for key, one in sums.items()]
+def _middle(windows: Sequence[tuple[Sequence[float], int, int]]) -> float | None:
+    """The middle of the middles of all windows, each of which counts for as many values as it has; None where all are empty."""
+    middles = sorted((one[(low + high) // 2], high - low) for one, low, high in windows if low < high)
+    half = sum(count for _, count in middles) / 2
+    for value, count in middles:
+        half -= count
+        if half <= 0:
+            return value
+    return None
+
+
+def groups(sums: Iterable[tuple[str, Sum]], now: float) -> tuple[Group, ...]:
+    """A group for each key; sums with the same key are added up. Most overdue first, then most open, then by name."""
+    together: defaultdict[str, Sum] = defaultdict(Sum)
+    for key, one in sums:
+        together[key].take(one)
+    made = [one.group(key, now) for key, one in together.items()]
     return tuple(sorted(made, key=lambda one: (-one.overdue, -one.open, one.key)))
 
 
-def total(rows: Iterable[Sighting], now: float) -> Group:
+def total(sums: Iterable[Sum], now: float) -> Group:
     """All in one group."""
-    summed = _Sum()
-    for row in rows:
-        summed.add(row, now)
+    summed = Sum()
+    for one in sums:
+        summed.take(one)
     return summed.group("all", now)
 
 
-def spans(rows: Iterable[Sighting], days: int = 1) -> tuple[Span, ...]:
-    """Days (1) or weeks from Monday (7), from the first with something to the last, the empty ones between included."""
-    came: Counter[int] = Counter()
-    went: Counter[int] = Counter()
-    for row in rows:
-        came[_bucket(row.opened, days)] += 1
-        if row.removed_told is not None:
-            went[_bucket(row.removed_told, days)] += 1
+def spans(came_by_day: Counter[int], went_by_day: Counter[int], days: int = 1) -> tuple[Span, ...]:
+    """Days (1) or weeks from Monday (7), from the first with something to the last, the empty ones between included.
+
+    What comes in is counted by days since 1970.
+    """
+    came, went = (_buckets(one, days) for one in (came_by_day, went_by_day))
     if not came:
         return ()
     numbers = range(min(came), max([*came, *went]) + 1, days)
     return tuple(Span(_iso(number), came[number], went[number]) for number in numbers)
 
 
-def _bucket(at: float, days: int) -> int:
-    """The first day of the bucket, in days since 1970, which began on a Thursday: weeks begin on a Monday."""
-    day = int(at // 86_400)
-    return day if days == 1 else day - (day + 3) % 7
+def _buckets(by_day: Counter[int], days: int) -> Counter[int]:
+    """The same by the first day of the bucket; 1970 began on a Thursday, weeks begin on a Monday."""
+    found: Counter[int] = Counter()
+    for day, count in by_day.items():
+        found[day if days == 1 else day - (day + 3) % 7] += count
+    return found
 
 
 def _iso(day: int) -> str:

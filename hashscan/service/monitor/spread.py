@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hashscan.service.monitor.figures import NORM, Sighting
+from hashscan.service.monitor.figures import NORM
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 EDGES = (_MINUTE, 10 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, NORM, 2 * _DAY, 4 * _DAY, 7 * _DAY)
@@ -23,10 +23,8 @@ class Spread:
     counts: tuple[int, ...]
 
 
-def spread(rows: Iterable[Sighting], edges: tuple[float, ...] = EDGES) -> Spread:
-    """The removals among ``rows``. A time of exactly an edge counts below it: 24 hours are within the norm."""
-    counts = [0] * (len(edges) + 1)
-    for row in rows:
-        if row.removed is not None and not row.doubt:
-            counts[bisect_left(edges, row.removed - row.first_seen)] += 1
-    return Spread(edges, tuple(counts))
+def spread(several: Sequence[Sequence[float]], edges: tuple[float, ...] = EDGES) -> Spread:
+    """Of times of which each sequence ascends. One of exactly an edge counts below it: 24 hours are within the norm."""
+    up_to = [sum(bisect_right(one, edge) for one in several) for edge in edges]
+    ends = [*up_to, sum(map(len, several))]
+    return Spread(edges, tuple(end - before for before, end in zip([0, *up_to], ends, strict=True)))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from hashscan.errors import UsageError
 from hashscan.service.actors import Actor, Deed, PersonRole, may, require, sees_name, sees_provider
-from hashscan.service.monitor import fetching, figures
+from hashscan.service.monitor import adding, fetching, figures
 from hashscan.service.monitor.fetching import Contact, DisputeFigures, Selection
 from hashscan.service.monitor.figures import Group, OpenFinding, Span
 from hashscan.service.monitor.pseudonyms import pseudonyms
@@ -52,20 +52,23 @@ def monitor(session: Session, actor: Actor, selection: Selection, now: float, *,
     selection.check()
     shown = {name: name if names and sees_name(actor, name) else other for name, other in opaque.items()}
     named = names and (actor.role is PersonRole.PROVIDER or may(actor, Deed.SEE_NAMES))
-    rows = list(fetching.sightings(session, selection, shown, sites=named))
+    agents = fetching.whose(session, selection, shown)
+    meant = fetching.condition(selection, agents)
+    sums = adding.sums(session, meant, now)
+    days = adding.by_day(session, meant)
     return Monitor(
         service=session.scalars(select(ServiceRow.name)).one(),
         as_of=now,
         selection=selection.of(shown[selection.provider] if selection.provider else None),
         named=named,
-        total=figures.total(rows, now),
-        providers=figures.groups(rows, lambda row: row.provider, now),
-        countries=figures.groups(rows, lambda row: row.country or "unknown", now),
-        sites=figures.groups(rows, lambda row: f"{row.provider}/{row.site or 'unknown'}", now) if named else (),
-        days=figures.spans(rows),
-        weeks=figures.spans(rows, 7),
-        spread=spread(rows),
-        open=figures.open_findings(rows, now),
+        total=figures.total(sums.values(), now),
+        providers=figures.groups(((agents.provider(one), its) for one, its in sums.items()), now),
+        countries=figures.groups(((agents.country(one), its) for one, its in sums.items()), now),
+        sites=figures.groups(((agents.site(one), its) for one, its in sums.items()), now) if named else (),
+        days=figures.spans(days.came, days.went),
+        weeks=figures.spans(days.came, days.went, 7),
+        spread=spread([one for its in sums.values() for one in its.times]),
+        open=figures.open_findings(fetching.longest_open(session, meant, agents, now, sites=named), now),
         contacts=fetching.contacts(session, selection, shown, now),
         disputes=fetching.dispute_figures(session, actor.provider, now),
     )

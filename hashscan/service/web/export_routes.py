@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from hashscan.service.actors import Deed, may
 from hashscan.service.monitor import exporting
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/export")
 @router.get("/monitor.json")
 def export_json(visit: Entered) -> Response:
     """Everything (docs/formats.md, "Figures of the monitor")."""
-    return _file(visit, "monitor.json", exporting.as_json(_figures(visit)), "application/json")
+    return _file(visit, "monitor.json", exporting.json_pieces(_figures(visit)), "application/json")
 
 
 @router.get("/{table}.csv")
@@ -28,7 +29,7 @@ def export_csv(visit: Entered, table: str) -> Response:
     """One of the tables of the same document."""
     if table not in exporting.TABLES:
         refuse(404)
-    return _file(visit, f"{table}.csv", exporting.as_csv(_figures(visit), table), "text/csv; charset=utf-8")
+    return _file(visit, f"{table}.csv", exporting.csv_pieces(_figures(visit), table), "text/csv; charset=utf-8")
 
 
 def _figures(visit: Visit) -> Monitor:
@@ -38,8 +39,8 @@ def _figures(visit: Visit) -> Monitor:
         return monitor(session, actor, choice.selection(visit.now), visit.now, names=choice.names)
 
 
-def _file(visit: Visit, name: str, text: str, media_type: str) -> Response:
-    """A file that browsers store and do not show; its name says when."""
+def _file(visit: Visit, name: str, pieces: Iterator[str], media_type: str) -> Response:
+    """A file that browsers store and do not show, sent as it is made; its name says when."""
     day = datetime.fromtimestamp(visit.now, UTC).strftime("%Y-%m-%d")
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="hashscan-{day}-{name}"'}
-    return Response(text, media_type=media_type, headers=headers)
+    return StreamingResponse(pieces, media_type=media_type, headers=headers)

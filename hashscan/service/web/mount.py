@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import APIRouter, FastAPI, Request
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -11,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount
 
 from hashscan.errors import UsageError
+from hashscan.service.access import NotServed
 from hashscan.service.actors import NotAllowedError
 from hashscan.service.disputing.rules import NoSuchDisputeError
 from hashscan.service.serving import Served
@@ -27,7 +30,10 @@ _HEADINGS = {
     403: "Not for this account",
     404: "There is no such page",
     405: "Not that way",
+    408: "Too slow",
     413: "Too long",
+    414: "Too long",
+    431: "Too long",
     422: "This cannot be read",
     429: "Too many attempts",
     503: "The service is busy",
@@ -81,10 +87,27 @@ def new_pages() -> FastAPI:
     return app
 
 
+def is_page(path: str) -> bool:
+    """Whether a person asks, in a browser."""
+    return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+
+def refusal(app: FastAPI, refused: NotServed) -> Response:
+    """What a `NotServed` becomes that was raised around the pages of ``app``, not in them."""
+    wait = None if refused.retry_after is None else math.ceil(refused.retry_after)
+    return _page(pages_of(app).state.name, refused.status, f"{str(refused).capitalize()}.", wait)
+
+
 def _error(request: Request, status: int, message: str, retry_after: int | None = None) -> Response:
+    return _page(request.app.state.name, status, message, retry_after)
+
+
+def _page(service: str, status: int, message: str, retry_after: int | None) -> Response:
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    if status in (408, 413):
+        headers["Connection"] = "close"  # what is still to come is not waited for
     heading = _HEADINGS.get(status, "This did not work")
-    values = {"service": request.app.state.name, "heading": heading, "message": message, "retry_after": retry_after}
+    values = {"service": service, "heading": heading, "message": message, "retry_after": retry_after}
     return bare("error.html", status=status, headers=headers, code=status, **values)
 
 
