@@ -21,7 +21,7 @@ from typing import Any
 from scripts.packagelib.ground import MACHINES, Ground, PackageError, gzipped, need, run
 from scripts.packagelib.staging import Staged
 
-SUITE = "trixie"
+SUITE, PYTHON = "trixie", "313"
 PACKAGES = (
     "base-files",
     "ca-certificates",
@@ -65,10 +65,16 @@ def build(ground: Ground, staged: Iterable[Staged]) -> Path:
     """The image, in the output folder: agent and service on Debian's Python."""
     base = _base(ground)
     base.update(_directories())
-    ours = {name: member for one in staged for name, member in from_folder(one.root).items() if not _UNUSED.match(name)}
+    ours = {name: member for one in staged for name, member in from_folder(one.root).items() if is_used(name)}
     target = ground.out / f"hashscan-{ground.version}-oci-{MACHINES[ground.machine][0]}.tar"
     target.write_bytes(image(ground, [base, ours]))
     return target
+
+
+def is_used(name: str) -> bool:
+    """Whether the image needs it: of compiled modules, those of its own interpreter."""
+    others = re.search(r"\.cpython-(\d+)-", name)
+    return not _UNUSED.match(name) and (others is None or others[1] == PYTHON)
 
 
 Member = tuple[tarfile.TarInfo, bytes]
@@ -85,7 +91,7 @@ def _base(ground: Ground) -> dict[str, Member]:
     with tarfile.open(archive) as tar:
         for info in tar:
             name = info.name.removeprefix("./").rstrip("/")
-            if name and not _UNUSED.match(name) and not info.isdev():
+            if name and is_used(name) and not info.isdev():
                 stream = tar.extractfile(info) if info.isreg() else None
                 members[name] = (info, stream.read() if stream else b"")
     members["etc/ssl/certs/ca-certificates.crt"] = _file(_authorities(members))

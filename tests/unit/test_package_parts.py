@@ -18,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.packagelib import lock, man, oci, staging, texts, tree, wheels
+from scripts.packagelib import lock, man, oci, staging, texts, tree, twice, wheels
 from scripts.packagelib.ground import PYTHONS, Ground, PackageError, epoch_of, settle, tilde, version_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -244,17 +244,33 @@ def blob(blobs: dict[str, bytes], named: dict[str, str]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "name", ["usr/share/doc/x/README", "usr/share/man/man1/x.1", "var/lib/dpkg/status", "var/cache/apt/x", "usr/bin/dpkg"]
+    "name",
+    [
+        "usr/share/doc/x/README",
+        "usr/share/man/man1/x.1",
+        "var/lib/dpkg/status",
+        "var/cache/apt/x",
+        "usr/bin/dpkg",
+        "usr/lib/hashscan/x.cpython-312-x86_64-linux-gnu.so",
+    ],
 )
 def test_the_image_leaves_out_what_nobody_runs(name: str) -> None:
-    assert oci._UNUSED.match(name)
+    assert not oci.is_used(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["usr/share/doc/x/copyright", "usr/bin/python3.13", "usr/lib/python3.13/os.py", "usr/lib/hashscan/x.py", "var/lib"]
+    "name",
+    [
+        "usr/share/doc/x/copyright",
+        "usr/bin/python3.13",
+        "usr/lib/python3.13/os.py",
+        "usr/lib/hashscan/x.py",
+        "usr/lib/hashscan/x.cpython-313-x86_64-linux-gnu.so",
+        "var/lib",
+    ],
 )
 def test_control_the_image_keeps_what_is_run(name: str) -> None:
-    assert not oci._UNUSED.match(name)
+    assert oci.is_used(name)
 
 
 # Scripts of packages
@@ -269,3 +285,47 @@ def test_purging_asks_for_cases_before_anything_is_removed() -> None:
 
 def test_the_version_is_that_of_the_program() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", version_of(REPOSITORY))
+
+
+# Two builds
+
+
+BUILDS = """#!/bin/sh
+mkdir -p "$2"
+printf 'aa  same.whl\\n%s  other.whl\\n' "{other}" >"$2/SHA256SUMS"
+exit {code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("other", "code", "said"),
+    [("bb", 0, "2 artefacts built twice, 0 different"), ("$TZ", 0, "2 artefacts built twice, 1 different")],
+)
+def test_two_builds_that_differ_are_noticed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: str, code: int, said: str
+) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/package").write_text(BUILDS.format(other=other, code=code))
+    (tmp_path / "scripts/package").chmod(0o755)
+    assert twice.compare(tmp_path, EPOCH, ["--twice"]) == int("1 different" in said)
+    assert capsys.readouterr().out.splitlines()[-1] == said
+
+
+def test_a_build_that_fails_is_no_comparison(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/package").write_text(BUILDS.format(other="x", code=3))
+    (tmp_path / "scripts/package").chmod(0o755)
+    with pytest.raises(PackageError, match="build 1 failed"):
+        twice.compare(tmp_path, EPOCH, [])
+
+
+# Ansible
+
+
+def test_the_role_names_every_variable_it_reads() -> None:
+    role = REPOSITORY / "packaging/ansible/roles/hashscan"
+    known = set(re.findall(r"^(hashscan_\w+):", (role / "defaults/main.yml").read_text(), re.MULTILINE))
+    read = [*(role / "tasks").iterdir(), *(role / "templates").iterdir()]
+    assert {name for path in read for name in re.findall(r"\bhashscan_\w+", path.read_text())} == known
+    units = {path.name for path in (REPOSITORY / "packaging/systemd").iterdir()}
+    assert set(re.findall(r"hashscan-\w+\.timer", (role / "defaults/main.yml").read_text())) <= units
