@@ -33,7 +33,7 @@ def ground(tmp_path: Path) -> Ground:
 
 def wheel(folder: Path, name: str, files: dict[str, str], requires: tuple[str, ...] = ()) -> wheels.Wheel:
     """A wheel of ``name`` 1.0 with some files."""
-    path = folder / f"{name}-1.0-{'cp312-cp312-linux_x86_64' if 'other' in str(folder) else 'py3-none-any'}.whl"
+    path = folder / f"{name}-1.0-{'cp312-cp312-linux_x86_64' if folder.name == 'other' else 'py3-none-any'}.whl"
     path.parent.mkdir(exist_ok=True)
     lines = [f"Name: {name}", "Version: 1.0", "License-Expression: MIT", *(f"Requires-Dist: {one}" for one in requires)]
     with zipfile.ZipFile(path, "w") as archive:
@@ -79,6 +79,22 @@ def test_what_is_needed_is_followed_through_markers_and_extras(tmp_path: Path) -
     assert [one.name for one in wheels.closure(others, root, ["x"])] == ["a", "b", "d"]
     with pytest.raises(PackageError, match="lacks d"):
         wheels.closure(others[:2], root, ["x"])
+
+
+def test_a_wheel_of_other_bytes_is_refused(tmp_path: Path, ground: Ground) -> None:
+    digest = wheel(tmp_path, "p", {}).digest
+    lines = lock.written([lock.Pin("p", "1.0", frozenset({digest}))])
+    (tmp_path / "packaging").mkdir()
+    (tmp_path / lock.LOCK).write_text(lines)
+    there = Ground(tmp_path, ground.work, ground.out, EPOCH, "1.2.3")
+    folder = tmp_path / "cache" / hashlib.sha256(f"{lines} 3.12 {there.machine}".encode()).hexdigest()[:16]
+    folder.mkdir(parents=True)
+    (tmp_path / "p-1.0-py3-none-any.whl").rename(folder / "p-1.0-py3-none-any.whl")
+    assert [one.name for one in wheels.fetch(there, lock.read(lines), ["3.12"], tmp_path / "cache")] == ["p"]
+    with (folder / "p-1.0-py3-none-any.whl").open("ab") as stream:
+        stream.write(b"\0")
+    with pytest.raises(PackageError, match="another digest"):
+        wheels.fetch(there, lock.read(lines), ["3.12"], tmp_path / "cache")
 
 
 # One folder for every interpreter
