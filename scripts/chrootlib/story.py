@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.chrootlib.hotline import LISTED, Hotline
@@ -19,14 +18,12 @@ TIMERS = "/etc/systemd/system/timers.target.wants"
 STATE, VAULT = "/var/lib/hashscan", "/var/lib/hashscan/vault"
 
 
-def quick_start(documents: Sequence[Path]) -> list[str]:
-    """The commands of the quick start, from the first document that has one."""
-    for path in documents:
-        section = path.read_text(encoding="utf-8").partition(f"{QUICK_START}\n")[2]
-        block = re.search(r"^```console\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-        if block is not None:
-            return [line.removeprefix("$ ").partition("   #")[0].strip() for line in block[1].splitlines()]
-    raise AssertionError(f"no document has {QUICK_START!r}")
+def quick_start(document: Path) -> list[str]:
+    """The commands of the quick start."""
+    section = document.read_text(encoding="utf-8").partition(f"{QUICK_START}\n")[2]
+    block = re.search(r"^```console\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert block is not None, f"{document.name} has no block below {QUICK_START!r}"
+    return [line.removeprefix("$ ").partition("   #")[0].strip() for line in block[1].splitlines()]
 
 
 def plant(jail: Jail) -> None:

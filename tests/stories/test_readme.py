@@ -29,6 +29,7 @@ PUBLIC_URL = "https://hashes.example.org"
 NOT_RUN = {
     "Try it": "scripts/demo makes an environment of its own from the package index; the demo itself is run by another story",
     "Install": "pip install fetches from the package index",
+    "From nothing to a nightly scan": "scripts/chroots types it into fresh chroots of Debian",
 }
 """Headings whose blocks are not typed here, and why."""
 
