@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
@@ -51,7 +52,7 @@ async def confirm(request: Request) -> Response:
     except NotServed:
         await run_in_threadpool(authenticated, request)  # who may not ask is told that, and nothing of its body
         raise
-    return await run_in_threadpool(_confirmed, service, request, body)
+    return await to_thread.run_sync(_confirmed, service, request, body, limiter=service.threads)
 
 
 @dataclass(frozen=True, slots=True)

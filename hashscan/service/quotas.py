@@ -97,12 +97,10 @@ class Quotas:
         purse = self._purses.setdefault(origin, _Purse())
         if now < purse.free_until:
             return
-        if purse.left < cost and now >= min(purse.empty_until, purse.look_at):
-            self._take(store, origin, purse, cost, now)
-        if purse.left >= cost or now < purse.free_until:
+        if purse.left >= cost:
             purse.left -= cost
-            return
-        self._refuse(store, caller, origin, purse, now)
+        elif now < min(purse.empty_until, purse.look_at) or not self._take(store, origin, purse, cost, now):
+            self._refuse(store, caller, origin, purse, now)
 
     def _origin(self, store: Store, api_key_id: int) -> int:
         """The key that an agent came with: the first in the chain of those that added each other."""
@@ -117,24 +115,32 @@ class Quotas:
         self._origins[api_key_id] = found
         return found
 
-    def _take(self, store: Store, origin: int, purse: _Purse, cost: int, now: float) -> None:
-        """Take a share out of the database. While another writes (an import, say) a twentieth is lent."""
+    def _take(self, store: Store, origin: int, purse: _Purse, cost: int, now: float) -> bool:
+        """Pay with a share out of the database; whether that was enough. While another writes (an import, say) some is lent.
+
+        What is left goes into the purse only after the question is paid: another thread could spend it before. Who has no
+        limit needs nobody's leave to write.
+        """
+        with store.reading() as session:
+            allowance = allowance_of(session, origin)
+        if not allowance.per_day:
+            purse.free_until = now + REMEMBERED
+            return True
         try:
             with store.writing(wait=False) as session:
-                self._take_in(session, origin, purse, cost, now)
+                return self._take_in(session, origin, purse, cost, now)
         except OperationalError as error:
             if not is_busy(error):
                 raise
             if purse.debt + cost > max(purse.taken, float(MIN_BURST)):
                 raise  # answered 503, with the seconds to wait
             purse.debt += cost
-            purse.left += cost
+            return True
 
-    def _take_in(self, session: Session, origin: int, purse: _Purse, cost: int, now: float) -> None:
+    def _take_in(self, session: Session, origin: int, purse: _Purse, cost: int, now: float) -> bool:
         allowance = allowance_of(session, origin)
         if not allowance.per_day:
-            purse.free_until = now + REMEMBERED
-            return
+            return True
         row = session.get(Budget, origin)
         if row is None:
             row = Budget(api_key_id=origin, level=float(allowance.burst), at=now, day=0, asked=0, refused=0, refused_at=None)
@@ -150,11 +156,13 @@ class Quotas:
         day = int(now // DAY)
         row.asked = int(taken + purse.debt) + (row.asked if row.day == day else 0)
         row.day = day
-        purse.debt, purse.left = 0.0, purse.left + taken
-        if taken:
-            purse.taken_at, purse.taken, purse.empty_until = now, taken, 0.0
-        else:
+        purse.debt = 0.0
+        if not taken:
             purse.empty_until, purse.look_at = now + allowance.wait(level, need), now + REMEMBERED
+            return False
+        purse.left += taken - cost
+        purse.taken_at, purse.taken, purse.empty_until = now, taken, 0.0
+        return True
 
     def _refuse(self, store: Store, caller: Caller, origin: int, purse: _Purse, now: float) -> None:
         purse.refused += 1

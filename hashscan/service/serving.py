@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request, Response, Security
 from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
@@ -22,6 +23,8 @@ from hashscan.service.metrics import named
 from hashscan.service.quotas import Quotas
 from hashscan.service.store import Store
 from hashscan.service.tables import Role
+
+ANSWERING = 2  # questions of one process at once: one computes, another waits for the database; more only wait for each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Served:
     now: Callable[[], float]
     options: Options = field(default_factory=Options)
     uses: Uses = field(default_factory=Uses)
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ANSWERING))
     gate: Gate = field(init=False)
     meters: Meters = field(init=False)
     journal: Journal = field(init=False)

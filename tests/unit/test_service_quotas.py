@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session
 
 from hashscan.errors import UsageError
 from hashscan.service import admin
@@ -95,6 +98,35 @@ def test_asking_within_the_budget_writes_now_and_then_only(desk: Desk) -> None:
     assert desk.writes < 20, "3000 prefixes"
     assert desk.told == []
     assert desk.budget().asked >= 3000
+
+
+def test_who_has_no_limit_waits_for_no_writer(desk: Desk) -> None:
+    admin.set_quota(desk.data, "acme", per_day=0, burst=None)
+    with desk.store.writing():
+        for number in range(10):
+            assert desk.ask(MIN_BURST, NOW + number * (REMEMBERED + 1)) == 0.0
+
+
+class Greedy:
+    """A store; whenever something was written, another thread of the process spends all that is in the purse."""
+
+    def __init__(self, desk: Desk, process: Quotas) -> None:
+        self._desk, self._process = desk, process
+        self.reading = desk.store.reading
+
+    @contextmanager
+    def writing(self, *, wait: bool = True) -> Iterator[Session]:
+        with self._desk.store.writing(wait=wait) as session:
+            yield session
+        while self._process.at_hand(self._desk.caller, 1, NOW):
+            pass
+
+
+def test_what_one_thread_has_paid_with_another_has_not_spent(desk: Desk) -> None:
+    process = desk.process()
+    for _ in range(5):
+        process.spend(Greedy(desk, process), desk.caller, 100, NOW)  # type: ignore[arg-type]
+    assert desk.told == []
 
 
 def test_who_asks_more_is_slowed_and_told(desk: Desk) -> None:
