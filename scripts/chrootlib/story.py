@@ -59,6 +59,10 @@ def contents(jail: Jail) -> None:
     jail.holds("the configuration is the administrator's", "/etc/hashscan/config.toml" in told)
     jail.holds("nothing was enabled", not list((jail.top / "etc/systemd/system").rglob("hashscan*")))
     jail.holds("no state before the first run", not jail.exists(STATE))
+    told = jail.run(
+        "getent passwd hashscan-read hashscan-net; stat -c '%U %a' /var/lib/hashscan-parts/read /var/lib/hashscan-parts/net"
+    )
+    jail.holds("users and folders of a host in three parts", told.splitlines()[2:] == ["hashscan-read 710", "hashscan-net 700"])
     jail.run("hashscan config validate")
     jail.holds("the shipped configuration is valid")
 
@@ -133,6 +137,7 @@ def remove(jail: Jail) -> None:
 def purge_all(jail: Jail) -> None:
     """Purged, where nothing was ever quarantined: nothing of it is left."""
     jail.run("apt-get purge -y -q hashscan")
+    jail.holds("purged: folders of a host in three parts are gone", not jail.exists(f"{STATE}-parts"))
     left = [
         path
         for path in ("/etc/hashscan", "/etc/default/hashscan", STATE, "/var/cache/hashscan", "/var/log/hashscan")
