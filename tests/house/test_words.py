@@ -15,6 +15,7 @@ from tests.house.source import REPOSITORY, dotted
 SKIPPED_FOLDERS = {
     ".git",
     ".venv",
+    ".venv-package",
     "__pycache__",
     "build",
     "dist",
