@@ -32,6 +32,8 @@ from hashscan.service.serving import Options
 from hashscan.service.store import open_store
 from hashscan.service.tables import Phase
 from hashscan.service.web import rendering
+from tests.support import databases
+from tests.support.databases import both
 from tests.support.service import LIST, Agent, Client, Clock, asking, enrol, load, make, md5, question, sha1
 
 
@@ -445,3 +447,27 @@ def test_a_person_who_is_refused_before_any_page_sees_a_page(tmp_path: Path) -> 
             said = client.ask("POST", path.replace("/web/", "/v1/"), headers=headers)
             assert (said.status_code, said.headers["content-type"]) == (status, "application/json"), "programs see JSON"
         assert client.get(f"/website?{long}").headers["content-type"] == "application/json"
+
+
+@both
+def test_a_person_sees_a_page_also_where_the_database_is_away_or_broken(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    with asking(data, None) as client:
+        who = {"Cookie": f"hashscan-loopback={'x' * 43}", "Host": "127.0.0.1"}
+        assert client.get("/web/overview", who).status_code == 303, "nobody is logged in"
+        if databases.chosen() == "postgresql":
+            databases.server().stop(kill=True)
+            try:
+                away = client.get("/web/overview", who)
+            finally:
+                databases.server().start()
+            assert (away.status_code, away.headers["retry-after"]) == (503, "10")
+            assert "<h1>The service is busy</h1>" in away.text
+            assert client.get("/web/overview", who).status_code in {303, 503}
+            assert client.get("/web/overview", who).status_code == 303
+        with open_store(data) as store, store.writing() as session:
+            session.connection().exec_driver_sql("DROP TABLE web_session")
+        failed = client.get("/web/overview", who)
+        assert (failed.status_code, failed.headers["content-type"]) == (500, "text/html; charset=utf-8")
+        assert "web_session" not in failed.text
+        assert failed.headers["content-security-policy"] == rendering.CONTENT_SECURITY_POLICY

@@ -17,7 +17,7 @@ from hashscan.service.access import NotServed
 from hashscan.service.actors import NotAllowedError
 from hashscan.service.disputing.rules import NoSuchDisputeError
 from hashscan.service.serving import Served
-from hashscan.service.store import is_busy
+from hashscan.service.store import is_away, is_busy
 from hashscan.service.tables import ServiceRow
 from hashscan.service.web import account_routes, dispute_routes, export_routes, figure_routes, login_routes, record_routes
 from hashscan.service.web.entrance import LogInFirst, Refused, login_address
@@ -83,6 +83,7 @@ def new_pages() -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(OperationalError, _on_database_error)
     app.add_exception_handler(PoolTimeout, _on_database_error)
+    app.add_exception_handler(Exception, _on_bug)
     app.state.hashing = login_routes.new_limiter()
     return app
 
@@ -139,6 +140,12 @@ def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 def _on_database_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, OperationalError) and is_away(error):
+        return _error(request, 503, "The database does not answer. Try again in a moment.", _BUSY_RETRY_SECONDS)
     if isinstance(error, OperationalError) and not is_busy(error):
         raise error
     return _error(request, 503, "Something large is being written. Try again in a moment.", _BUSY_RETRY_SECONDS)
+
+
+def _on_bug(request: Request, _error_raised: Exception) -> Response:
+    return _error(request, 500, "The service failed; its operator finds the reason in its log.")
