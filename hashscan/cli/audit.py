@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from hashscan.cli import wiring
+from hashscan.cli.folding import folded
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode
 from hashscan.jobs.audit import Step, audit_verdict
@@ -14,6 +16,8 @@ from hashscan.jobs.audit_log import audit_log
 from hashscan.model import Json
 from hashscan.report import events
 from hashscan.report.escape import printable
+
+_INDENT = len("DOES NOT HOLD   ")
 
 
 @click.group(name="audit")
@@ -41,12 +45,13 @@ def verdict(config: Source, case_id: str, root: Path | None, *, as_json: bool) -
         for step in audit_verdict(wiring.vault(settings, ""), case_id, wiring.trust_from(settings, root)):
             steps.append(step)
             if not as_json:
-                click.echo(f"{'holds         ' if step.holds else 'DOES NOT HOLD'}  {step.name}: {printable(step.seen)}")
+                said = f"{'holds         ' if step.holds else 'DOES NOT HOLD'}  {step.name}: {printable(step.seen)}"
+                click.echo(folded(said, sys.stdout, _INDENT))
         last = steps[-1]
         if as_json:
             reporter.tell(events.status(_facts(case_id, steps)))
         else:
-            click.echo(_conclusion(last))
+            click.echo(folded(_conclusion(last), sys.stdout, 0))
     return ExitCode.OK if last.holds else last.code
 
 
@@ -66,7 +71,7 @@ def verify(config: Source, *, as_json: bool) -> int:
             reporter.tell(events.status(found.facts()))
         else:
             for line in found.lines():
-                click.echo(printable(line))
+                click.echo(folded(printable(line), sys.stdout))
     return ExitCode.OK if found.holds else ExitCode.ACTION_FAILED
 
 

@@ -1,4 +1,4 @@
-"""Lines of checks for people: a mark, a name, what was seen, and what to do; wrapped by words where the terminal is narrow.
+"""Lines of checks for people: a mark, a name, what was seen, and what to do; folded by words where the terminal is narrow.
 
 click leaves colours out of pipes by itself; NO_COLOR and dumb terminals are looked at here.
 """
@@ -6,23 +6,24 @@ click leaves colours out of pipes by itself; NO_COLOR and dumb terminals are loo
 from __future__ import annotations
 
 import os
-import shutil
+import sys
 
 import click
 
 from hashscan.cli import basics
+from hashscan.cli.folding import columns, wrapped
 from hashscan.report.escape import printable
+from hashscan.report.palette import PALETTE
 
 OK, WARN, FAILED = "ok", "warn", "FAILED"
 _COLORS = {OK: "green", WARN: "yellow", FAILED: "bold red"}
 _MARK, _NAME = 6, 14  # columns
-_NARROWEST, _WIDEST = 40, 120
 
 
 def check_line(mark: str, name: str, seen: str, advice: str = "") -> None:
     """Print one check. Raises `IncompleteError` where the screen is gone."""
     indent = _MARK + 1 + _NAME + 1
-    width = max(min(shutil.get_terminal_size().columns, _WIDEST), _NARROWEST) - indent
+    width = columns(sys.stdout, told=True) - indent
     first, *rest = wrapped(printable(seen), width)
     basics.say(f"{_colored(mark)} {name:<{_NAME}} {first}")
     for line in [*rest, *(wrapped(f"-> {printable(advice)}", width) if advice else [])]:
@@ -42,14 +43,5 @@ def styled(text: str, style: str) -> str:
     """``style`` is a colour, "bold", both, or "" for none."""
     if not style or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
-    return click.style(text, fg=style.removeprefix("bold").strip() or None, bold=style.startswith("bold") or None)
-
-
-def wrapped(said: str, width: int) -> list[str]:
-    """By words; one that is longer than a line stays whole, so that it can be copied."""
-    lines = [""]
-    for word in said.split(" "):
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
-            lines.append("")
-        lines[-1] += f" {word}" if lines[-1] else word
-    return lines
+    color = style.removeprefix("bold").strip()
+    return click.style(text, fg=PALETTE.get(color, color) or None, bold=style.startswith("bold") or None)

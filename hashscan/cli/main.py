@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from hashscan import __version__
+from hashscan.cli.folding import folded
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, HashscanError
 
@@ -110,12 +111,15 @@ def run(arguments: Sequence[str]) -> int:
     return int(outcome) if isinstance(outcome, int) else ExitCode.OK
 
 
+_INDENT = len("hashscan: ")
+
+
 def _fail(message: str, hint: str, code: ExitCode) -> int:
     line = "".join(c if c.isprintable() else "?" for c in message)
     try:
-        click.echo(f"hashscan: {line}", err=True)
+        click.echo(folded(f"hashscan: {line}", sys.stderr, _INDENT), err=True)
         if hint:
-            click.echo(f"          {hint}", err=True)
+            click.echo(folded(hint, sys.stderr, _INDENT, _INDENT), err=True)
     except (OSError, ValueError):  # ValueError: a sink has met the failure first, and closed the stream
         return int(code)  # nobody can be told; the exit code still says it
     return int(code)

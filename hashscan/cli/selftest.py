@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import click
 
 from hashscan.cli import engines, wiring
+from hashscan.cli.lines import FAILED, OK, check_line
 from hashscan.errors import ExitCode
 from hashscan.jobs.confirm import ServiceConfirmer
 from hashscan.jobs.selftest import selftest
@@ -41,9 +42,7 @@ def chain_holds(settings: Settings) -> bool:
         confirmer = ServiceConfirmer(tools.court(stack, lists))
         good = True
         for step in selftest(engines.small_engine(settings), sieve, confirmer):
-            click.echo(f"{'ok    ' if step.holds else 'FAILED'}  {step.name}: {step.seen}")
-            if not step.holds:
-                click.echo(f"        {_ADVICE[step.name]}")
+            check_line(OK if step.holds else FAILED, step.name, step.seen, "" if step.holds else _ADVICE[step.name])
             good = good and step.holds
     if confirmer.refusal is not None:
         raise confirmer.refusal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from hashscan.cli import (
     service_review,
     service_serve,
 )
+from hashscan.cli.folding import folded
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.cli.service_admin import duration
 from hashscan.errors import ExitCode
@@ -179,16 +181,20 @@ def status(data: Path) -> int:
     stats = _admin().stats(data)
     click.echo(f"service {stats.name!r}")
     for one in stats.lists:
-        click.echo(f"list {one.id}: version {one.version}; entries {_counts(one.entries)}; outcomes {_counts(one.outcomes)}")
+        _row(f"list {one.id}: version {one.version}; entries {_counts(one.entries)}; outcomes {_counts(one.outcomes)}")
     for one in stats.providers:
         slowest = "" if one.slowest_act is None else f"; slowest removal {one.slowest_act / 3600:.1f} h after first sight"
-        click.echo(f"provider {one.name}: {one.phase}, key epoch {one.epoch}; outcomes {_counts(one.outcomes)}{slowest}")
+        _row(f"provider {one.name}: {one.phase}, key epoch {one.epoch}; outcomes {_counts(one.outcomes)}{slowest}")
         if one.slowed_at is not None:
             when = datetime.fromtimestamp(one.slowed_at, UTC).strftime("%Y-%m-%d %H:%M")
             click.echo(
                 f"  its agents were slowed {one.slowed} times, last {when} UTC; {one.asked_today} prefixes today: a stolen key?"
             )
     return ExitCode.OK
+
+
+def _row(said: str) -> None:
+    click.echo(folded(said, sys.stdout))
 
 
 def _counts(counts: Any) -> str:

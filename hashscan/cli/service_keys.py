@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 
+from hashscan.cli.folding import folded, page
 from hashscan.cli.lines import emphasised
 from hashscan.errors import ExitCode, UsageError
 
@@ -97,7 +99,7 @@ def init(data: Path, /, publics: tuple[str, ...], folder: Path | None, **options
             return _write(draft, options["out"])
         where = Path(os.path.abspath(folder))
         plan = _ceremony().init_all(store, where, number=options["number"], threshold=options["threshold"])
-    click.echo("\n".join(["in force:", *_root_keys().summary(plan)]))
+    click.echo(page(["in force:", *_root_keys().summary(plan)], sys.stdout))
     emphasised(f"MOVE THE PRIVATE KEYS IN {where} OFFLINE NOW, EACH TO ANOTHER PLACE.", err=True)
     click.echo("As long as they are here, whoever takes this machine is the service, for ever.", err=True)
     return ExitCode.OK
@@ -231,7 +233,7 @@ def install(data: Path, draft: Path) -> int:
     """Check DRAFT and put it into force; agents follow with their next sync."""
     with _store(data) as store:
         plan = _ceremony().install(store, draft)
-    click.echo("\n".join(["in force:", *_root_keys().summary(plan)]))
+    click.echo(page(["in force:", *_root_keys().summary(plan)], sys.stdout))
     return ExitCode.OK
 
 
@@ -243,12 +245,12 @@ def show(data: Path) -> int:
         found = _ceremony().overview(store)
     root_keys = _root_keys()
     if found.root is not None:
-        click.echo("\n".join(root_keys.summary(found.root)))
+        click.echo(page(root_keys.summary(found.root), sys.stdout))
     click.echo("verdict keys:")
     now = time.time()
     for one in found.verdict:
         end = "in use" if one.until is None else f"until {root_keys.day(one.until)}" + ("" if now < one.until else ", retired")
         click.echo(f"  {root_keys.key_id(one.public)}  since {root_keys.day(one.since)}, {end}")
     for line in found.warnings:
-        click.echo(f"warning: {line}", err=True)
+        click.echo(folded(f"warning: {line}", sys.stderr), err=True)
     return ExitCode.OK

@@ -214,14 +214,23 @@ def leftovers(facts: Facts) -> Iterator[Check]:
             yield Check("cases", Level.WARN, f"{counts[state]} {state.value}", advice)
     if facts.resumable:
         yield Check("cases", Level.WARN, "a scan was stopped before its end", "hashscan scan --resume, or begin a new one")
-    waiting = ((facts.pending, "candidates without an answer"), (facts.unsent, "outcomes without a receipt"))
-    said = [f"{count} {what}" for count, what in waiting if count]
+    waiting = ((facts.pending, "candidate", "without an answer"), (facts.unsent, "outcome", "without a receipt"))
+    said = [f"{_number_of(count, what)} {more}" for count, what, more in waiting if count]
     if said:
         yield Check("cases", Level.WARN, ", ".join(said), "hashscan confirm")
     if facts.spooled:
-        yield Check("alerts", Level.WARN, f"{facts.spooled} webhooks wait on disk", "hashscan alerts send says why")
+        yield Check(
+            "alerts",
+            Level.WARN,
+            f"{_number_of(facts.spooled, 'webhook')} wait{'s' if facts.spooled == 1 else ''} on disk",
+            "hashscan alerts send says why",
+        )
     if not any(counts[state] for state in _WAITING) and not said:
-        yield Check("cases", Level.OK, f"{len(facts.cases)} cases, none of which needs a person")
+        yield Check("cases", Level.OK, f"{_number_of(len(facts.cases), 'case')}, none of which needs a person")
+
+
+def _number_of(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 _WAITING = {
@@ -295,5 +304,5 @@ def _named(names: Sequence[str]) -> str:
 
 def _ago(seconds: float) -> str:
     if abs(seconds) < 7200:
-        return f"{seconds / 60:.0f} minutes"
+        return _number_of(round(seconds / 60), "minute")
     return f"{seconds / 3600:.0f} hours" if abs(seconds) < 3 * _DAY else f"{seconds / _DAY:.0f} days"

@@ -10,8 +10,12 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console
+from rich.theme import Theme
 
 from hashscan.errors import IncompleteError
+from hashscan.report.palette import PALETTE
+
+_THEME = Theme({f"{weight}{name}": f"{weight}color({number})" for name, number in PALETTE.items() for weight in ("", "bold ")})
 
 
 class _Console(Console):
@@ -28,7 +32,13 @@ def open_console(stream: TextIO, *, color: bool | None = None) -> Console:
         except OSError as exc:  # it writes what waits, and asks where the stream stands
             raise IncompleteError(f"the screen cannot be written: {exc.strerror or exc}") from exc
     return _Console(
-        file=stream, markup=False, highlight=False, emoji=False, no_color=color is False or None, force_terminal=color or None
+        file=stream,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        no_color=color is False or None,
+        force_terminal=color or None,
+        theme=_THEME,
     )
 
 

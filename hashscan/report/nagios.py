@@ -61,9 +61,9 @@ def _problems(told: Mapping[str, Json], now: float) -> Iterator[Problem]:
     elif told.get("lists_stale") is True or _float(told, "lists_age_hours") > LISTS_WARN_H:
         yield State.WARNING, f"lists are {_float(told, 'lists_age_hours'):.0f} h old"
     if (pending := number(told, "pending")) > 0:
-        yield State.WARNING, f"{pending} candidates without an answer"
+        yield State.WARNING, f"{pending} candidate{'' if pending == 1 else 's'} without an answer"
     if (withdrawn := number(table(told, "withdrawn"), "cases")) > 0:
-        yield State.WARNING, f"{withdrawn} cases of withdrawn entries"
+        yield State.WARNING, f"{withdrawn} case{'' if withdrawn == 1 else 's'} of withdrawn entries"
     yield from _run(told, now)
 
 

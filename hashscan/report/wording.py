@@ -33,6 +33,8 @@ def _line(label: str, style: str, body: str, detail: str = "") -> list[Text]:
 
 def _scan_start(data: Data) -> list[Text]:
     roots = ", ".join(text(root, "path") for root in rows(data, "roots"))
+    if not roots and table(data, "settings").get("recheck") is True:
+        roots = "everything that is remembered"
     mode = text(data, "mode")
     against = "a plain list, nothing is moved" if mode == "audit" else list_names(data)
     return _line("scan", "bold", roots, f"{against}; mode: {mode}")
@@ -142,7 +144,8 @@ def _warning(data: Data) -> list[Text]:
 
 
 def _status(data: Data) -> list[Text]:
-    pairs = list(_flat(table(data, "status")))
+    # The same time in seconds is for programs; those read --json.
+    pairs = [(name, value) for name, value in _flat(table(data, "status")) if not name.endswith("started_seconds")]
     width = max((len(name) for name, _ in pairs), default=0)
     return [Text.assemble((f"{name:<{width}}  ", "bold"), value) for name, value in pairs]
 

@@ -10,11 +10,14 @@ import sys
 
 import click
 import pytest
+from rich.color import ColorSystem
 
+from hashscan.cli.folding import columns, folded
 from hashscan.cli.lines import styled
 from hashscan.model import Event, ListRef, Source
 from hashscan.report import events
 from hashscan.report.console import open_console
+from hashscan.report.palette import PALETTE
 from hashscan.report.text import TextReporter
 from tests.house.source import REPOSITORY
 from tests.house.test_docs import commands
@@ -92,7 +95,7 @@ def test_the_picture_is_small_and_asks_for_nothing() -> None:
 def test_lines_that_stand_out_are_plain_where_that_is_wanted(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert styled("look", "cyan") == "\x1b[36mlook\x1b[0m"
+    assert styled("look", "cyan") == "\x1b[38;5;31mlook\x1b[0m"
     assert styled("look", "bold") == "\x1b[1mlook\x1b[0m"
     assert styled("look", "bold red") == "\x1b[31m\x1b[1mlook\x1b[0m"
     monkeypatch.setenv(name, value)
@@ -103,3 +106,56 @@ def test_every_colour_goes_through_the_gate_that_knows_no_color() -> None:
     sources = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "hashscan").rglob("*.py")}
     found = sorted(path.name for path, text in sources.items() if re.search(r"click\.(secho|style)\(", text))
     assert found == ["lines.py"]
+
+
+class Screen(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+LONG_LINE = "hashscan: " + "a sentence that explains what is wrong and what " * 4 + "/a/path/that/is/longer/than/a/line" * 3
+
+
+@pytest.mark.parametrize("width", ["80", "120"])
+def test_lines_are_folded_by_words_on_a_terminal_and_whole_in_a_pipe(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    lines = folded(LONG_LINE, Screen(), 10).splitlines()
+    assert len(lines) > 2
+    assert all(len(line) <= int(width) for line in lines[:-1])
+    assert all(line.startswith(" " * 10) for line in lines[1:])
+    assert lines[-1].strip() == "/a/path/that/is/longer/than/a/line" * 3, "whole, to be copied"
+    assert " ".join(line.strip() for line in lines) == LONG_LINE
+    assert folded(LONG_LINE, io.StringIO(), 10) == LONG_LINE
+    assert folded("short", Screen(), 2, 4) == "    short"
+    assert columns(None) > 10_000
+
+
+def luminance(number: int) -> float:
+    """Of one of the 216 colours of xterm's cube. Source: WCAG 2.2, relative luminance."""
+    steps = (0, 95, 135, 175, 215, 255)
+    index = number - 16
+    parts = [steps[index // 36] / 255, steps[index // 6 % 6] / 255, steps[index % 6] / 255]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_colours_can_be_read_on_white_and_on_black() -> None:
+    for name, number in PALETTE.items():
+        here = luminance(number)
+        assert 1.05 / (here + 0.05) > 4, f"{name} on white"
+        assert (here + 0.05) / 0.05 > 4, f"{name} on black"
+    assert 1.05 / (luminance(226) + 0.05) < 2, "a control: plain yellow on white"
+
+
+def test_the_screen_has_these_colours() -> None:
+    out = io.StringIO()
+    console = open_console(out, color=True)
+    console._color_system = ColorSystem.EIGHT_BIT
+    for name, number in PALETTE.items():
+        for style in (name, f"bold {name}"):
+            console.print("look", style=style, end="")
+            assert f"38;5;{number}m" in out.getvalue(), style
+            out.seek(0)
+            out.truncate()

@@ -158,7 +158,7 @@ def test_the_line(change: dict[str, Json], state: State, words: str) -> None:
 
 def test_the_gravest_is_said_first() -> None:
     said, _ = nagios.line({**GOOD, "pending": 1, "lists_problem": "gone"}, NOW)
-    assert said.startswith("HASHSCAN CRITICAL - gone; 1 candidates")
+    assert said.startswith("HASHSCAN CRITICAL - gone; 1 candidate without")
 
 
 def test_performance_data_has_the_form_of_the_guidelines() -> None:
