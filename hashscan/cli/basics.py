@@ -28,11 +28,10 @@ from hashscan.errors import HashscanError, IncompleteError, StateError, UsageErr
 from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf
 from hashscan.known.trust import TufTrust
-from hashscan.model import Case
 from hashscan.ports import Lists, Reporter
 from hashscan.quarantine import glance
 from hashscan.quarantine.lock import RunLock
-from hashscan.quarantine.recalled import recalled
+from hashscan.quarantine.recalled import Brief, recalled
 from hashscan.report import events
 from hashscan.report.fan import Except, Reporters
 from hashscan.report.history import FOLDER, History
@@ -128,8 +127,8 @@ class Enrolled:
         return view.lists, view.stale
 
 
-def enrolled(chosen: Settings) -> Enrolled:
-    """What the enrolment left here. Raises `UsageError` where no service is configured."""
+def enrolled(chosen: Settings, memo: Path | None = None) -> Enrolled:
+    """What the enrolment left here; ``memo`` as `TufTrust` has it. Raises `UsageError` where no service is configured."""
     told = chosen.service
     if not told.url or not told.provider:
         hint = "set service.url and service.provider from the enrolment, or audit with 'scan --known LIST'"
@@ -137,7 +136,7 @@ def enrolled(chosen: Settings) -> Enrolled:
     if chosen.part is None or chosen.part is Part.NET:
         link(chosen)  # what is wrong with it is told before anything begins
     folder = chosen.lists_dir
-    trust = TufTrust(pinned_root(Path(told.root_file)), told.provider, folder / "tuf")
+    trust = TufTrust(pinned_root(Path(told.root_file)), told.provider, folder / "tuf", memo=memo)
     ring = KeyRing.from_text(read_secret(Path(told.provider_key_file), lines=True))
     return Enrolled(chosen, trust, ring, Shelf(folder, trust, ring))
 
@@ -203,7 +202,7 @@ def outbox_if_any(chosen: Settings, stack: ExitStack) -> Outbox | None:
     return outbox(chosen, stack)
 
 
-def cases(chosen: Settings) -> Sequence[Case]:
+def cases(chosen: Settings) -> Sequence[Brief]:
     """All cases of this host, oldest first, without names of files. Raises `QuarantineError` where the vault cannot be read."""
     root = chosen.vault_dir
     return recalled(root, chosen.memo_dir, lambda case_ids: glance.some_at(root, case_ids))

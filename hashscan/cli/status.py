@@ -10,11 +10,14 @@ from pathlib import Path
 import click
 
 from hashscan.cli import basics
+from hashscan.cli.lines import styled
+from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, HashscanError
 from hashscan.jobs.running import running
 from hashscan.jobs.status import Facts, status
 from hashscan.model import Json
 from hashscan.report import events, metrics, nagios, open_findings
+from hashscan.report.flat import pairs
 from hashscan.settings import Part, Settings
 
 
@@ -36,24 +39,33 @@ def command(ctx: click.Context, metrics_file: Path | None, *, as_nagios: bool, a
     """
     if as_nagios:
         return _nagios(ctx.obj, metrics_file)
-    with basics.conversation(basics.Talk(json=as_json, quiet=as_json, text_on_stdout=True, progress=False)) as (reporter, _):
-        settings = basics.settings(ctx.obj)
-        now = time.time()
-        told, code = gathered(settings, now)
-        if metrics_file is not None:
-            metrics.write(metrics_file.absolute(), metrics.metrics(told, now=now, exit_code=int(code)))
+    if not as_json:  # rich would take longer than all the rest
+        told, code = _looked(ctx.obj, metrics_file)
+        found = pairs(told)
+        width = max(len(name) for name, _ in found)
+        for name, value in found:
+            basics.say(f"{styled(f'{name:<{width}}', 'bold')}  {value}".rstrip())
+        return code
+    with basics.conversation(basics.Talk(json=True, quiet=True, text_on_stdout=True, progress=False)) as (reporter, _):
+        told, code = _looked(ctx.obj, metrics_file)
         reporter.tell(events.status(told))
     return code
 
 
-def _nagios(config: Path | None, metrics_file: Path | None) -> int:
+def _looked(source: Source, metrics_file: Path | None) -> tuple[Mapping[str, Json], ExitCode]:
+    settings = basics.settings(source)
+    now = time.time()
+    told, code = gathered(settings, now)
+    if metrics_file is not None:
+        metrics.write(metrics_file.absolute(), metrics.metrics(told, now=now, exit_code=int(code)))
+    return told, code
+
+
+def _nagios(config: Source, metrics_file: Path | None) -> int:
     """What cannot be read is UNKNOWN, never an exit code that a monitor takes for something else."""
     now = time.time()
     try:
-        settings = basics.settings(config)
-        told, code = gathered(settings, now)
-        if metrics_file is not None:
-            metrics.write(metrics_file.absolute(), metrics.metrics(told, now=now, exit_code=int(code)))
+        told, _ = _looked(config, metrics_file)
         said, state = nagios.line(told, now)
     except HashscanError as error:
         said, state = nagios.unknown(str(error))
@@ -64,7 +76,7 @@ def _nagios(config: Path | None, metrics_file: Path | None) -> int:
 def gathered(settings: Settings, now: float) -> tuple[Mapping[str, Json], ExitCode]:
     """How this host stands at ``now``, from its state alone. Raises what the tools raise."""
     with ExitStack() as stack:
-        shelf = basics.enrolled(settings).shelf if settings.service.url else None
+        shelf = basics.enrolled(settings, settings.memo_dir).shelf if settings.service.url else None
         box = basics.outbox_if_any(settings, stack)
         facts = Facts(
             pending=box.count() if box else 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from hashscan.jobs.running import Running
 from hashscan.known.shelf import Shelf
 from hashscan.model import WITHDRAWABLE, Case, CaseState, Json
 from hashscan.ports import Target
+from hashscan.quarantine.recalled import Brief
 from hashscan.report.events import rfc3339
 from hashscan.report.open_findings import Open
 from hashscan.report.tally import Tally
@@ -34,7 +36,7 @@ class Facts:
 
     pending: int
     unsent: int
-    cases: tuple[Case, ...]
+    cases: Sequence[Case | Brief]
     state_dir: Path
     left_open: Open = NOTHING_OPEN
     within: float = 86_400.0
@@ -73,12 +75,17 @@ def status(shelf: Shelf | None, facts: Facts, *, now: float, max_age: float) -> 
         **_withdrawn(shelf, facts.cases),
         "pending": facts.pending,
         "unsent_outcomes": facts.unsent,
-        "cases": {state.value: n for state in CaseState if (n := sum(case.state is state for case in facts.cases))},
+        "cases": _by_state(facts.cases),
         "last_run": _last_run(facts.state_dir / LAST_RUN),
         **({"running": _running(facts.running, now)} if facts.running else {}),
     }
     code = ExitCode.FILTER if not lists_hold else ExitCode.PENDING if facts.pending else ExitCode.OK
     return told, code
+
+
+def _by_state(cases: Sequence[Case | Brief]) -> dict[str, Json]:
+    counts = Counter(case.state for case in cases)
+    return {state.value: counts[state] for state in CaseState if counts[state]}
 
 
 def _running(scan: Running, now: float) -> Json:
@@ -126,7 +133,7 @@ def _lists(shelf: Shelf | None, now: float, max_age: float) -> tuple[dict[str, J
     return {**told, **({"lists_problem": "; ".join(problems)} if problems else {})}, not problems
 
 
-def _withdrawn(shelf: Shelf | None, cases: Sequence[Case]) -> dict[str, Json]:
+def _withdrawn(shelf: Shelf | None, cases: Sequence[Case | Brief]) -> dict[str, Json]:
     """How many entries were taken back, and how many of the cases here are theirs; nothing where that cannot be known."""
     try:
         lists = shelf.lists() if shelf is not None else None

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import FilterError, NotPublishedError, StateError
-from hashscan.known.chain import MAX_PROOF_BYTES, MAX_VERDICT_KEYS_BYTES, VERDICT_KEYS, Chain, pack, unpack
+from hashscan.known import memo as remembered
+from hashscan.known.chain import MAX_PROOF_BYTES, MAX_VERDICT_KEYS_BYTES, VERDICT_KEYS, Chain, Verified, pack, unpack
 from hashscan.known.published import lists_of
 from hashscan.ports import Fetcher, Lists
 
@@ -26,10 +27,13 @@ class TufTrust:
     """A `ports.Trust` that believes what ``root`` (bytes of the pinned root.json) leads to, for one provider.
 
     ``folder`` is its own: ``accepted.json`` (the newest proof that held) and ``metadata`` (where `tuf` works). ``clock`` is
-    seconds since 1970 and decides what has expired.
+    seconds since 1970 and decides what has expired. ``memo`` is a folder in which the last result is remembered (`known.memo`).
     """
 
-    def __init__(self, root: bytes, provider: str, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, root: bytes, provider: str, folder: Path, *, clock: Callable[[], float] = time.time, memo: Path | None = None
+    ) -> None:
+        self._memo = memo
         self._root = root
         self._provider = provider
         self._folder = folder
@@ -63,11 +67,20 @@ class TufTrust:
 
     def reopen(self, proof: bytes) -> Lists:
         """Verify a proof from the pinned root on, whatever its age; 12 ms for the usual one. Raises `FilterError`."""
+        if self._reopened is None or self._reopened.proof != proof:  # a run asks more than once about the same bytes
+            self._reopened = lists_of(self._verified(proof), proof, self._provider)
+        return self._reopened
+
+    def _verified(self, proof: bytes) -> Verified:
+        name = remembered.name_of(self._root, proof) if self._memo else ""
+        if self._memo and (known := remembered.recall(self._memo, name)) is not None:
+            return known
         from hashscan.known.proof import verify  # noqa: PLC0415 - brings tuf, which a host without lists does not need
 
-        if self._reopened is None or self._reopened.proof != proof:  # a run asks more than once about the same bytes
-            self._reopened = lists_of(verify(unpack(proof), self._root), proof, self._provider)
-        return self._reopened
+        found = verify(unpack(proof), self._root)
+        if self._memo:
+            remembered.keep(self._memo, name, found)
+        return found
 
     def _accepted(self) -> Chain | None:
         """The newest metadata that ever held for this provider, None where there is none or it is damaged.

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from hashscan.model import Action, Json
 from hashscan.report.fields import duration, entry_name, list_name, list_names, number, rows, size, table, text
+from hashscan.report.flat import pairs
 from hashscan.report.meaning import meaning
 
 Data = Mapping[str, Json]
@@ -144,22 +145,9 @@ def _warning(data: Data) -> list[Text]:
 
 
 def _status(data: Data) -> list[Text]:
-    # The same time in seconds is for programs; those read --json.
-    pairs = [(name, value) for name, value in _flat(table(data, "status")) if not name.endswith("started_seconds")]
-    width = max((len(name) for name, _ in pairs), default=0)
-    return [Text.assemble((f"{name:<{width}}  ", "bold"), value) for name, value in pairs]
-
-
-def _flat(data: Data, above: str = "") -> Iterator[tuple[str, str]]:
-    for key in data:
-        value = data[key]
-        name = f"{above}{text({'key': key}, 'key')}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
-        elif isinstance(value, (list, tuple)):
-            yield from _flat({str(index): item for index, item in enumerate(value)}, f"{name}.")
-        else:
-            yield name, text(data, key)
+    told = pairs(table(data, "status"))
+    width = max((len(name) for name, _ in told), default=0)
+    return [Text.assemble((f"{name:<{width}}  ", "bold"), value) for name, value in told]
 
 
 _HEADLINES: Mapping[int, str] = {0: "bold green", 3: "bold yellow", 4: "bold yellow", 11: "bold yellow"}

@@ -55,7 +55,9 @@ class Measured:
 def measure(cases: int, runs: int, folder: Path) -> Iterator[Measured]:
     """An enrolled host with so many cases is made in ``folder``; each command runs once unmeasured, then all take turns."""
     shutil.rmtree(folder, ignore_errors=True)
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    # Modules are compiled by the unmeasured run, as they are where a package is installed.
+    env |= {"PYTHONPATH": str(REPOSITORY), "PYTHONPYCACHEPREFIX": str(folder) + ".pyc"}
     config = _host(folder, env)
     _fill(folder / "state" / "vault", cases)
     ours = [sys.executable, "-m", "hashscan"]

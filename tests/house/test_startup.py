@@ -15,7 +15,7 @@ HEAVY = {
     "bitarray", "blake3", "cryptography", "fastapi", "pathspec", "pybloom_live", "pyrage", "requests", "rich",
     "securesystemslib", "sqlalchemy", "sqlite3", "tomllib", "tuf", "urllib3", "uvicorn", "xxhash",
 }  # fmt: skip
-STATUS_TEXT = {"blake3", "bitarray", "pybloom_live", "rich", "sqlite3", "tomllib", "xxhash"}
+STATUS_TEXT = {"blake3", "bitarray", "pybloom_live", "sqlite3", "tomllib", "xxhash"}
 SHOW = """
 import json, sys
 from hashscan.cli.main import run
@@ -52,7 +52,7 @@ def test_status_brings_what_it_needs(config: str, tmp_path: Path) -> None:
     assert names <= STATUS_TEXT, "a host without a service needs no signatures, and nobody is asked"
     code, names = imported("--config", config, "status", "--json", home=tmp_path)
     assert code == 0
-    assert names <= STATUS_TEXT - {"rich"}
+    assert names <= STATUS_TEXT
 
 
 def test_control_a_heavy_command_is_noticed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchlib import corpora, lists, measure, peers, results, rows, show, verifying
+from scripts.benchlib import corpora, lists, measure, peers, results, rows, show, startup, verifying
 from scripts.benchlib.corpora import Down, File, Up
 from scripts.benchlib.ours import REPOSITORY, WrongSummary, check_recheck, check_summary, environment
 from scripts.benchlib.results import Book, Result, Side, Status, Unit
@@ -432,3 +432,14 @@ def test_sizes_of_lists() -> None:
     assert len(cells) == 9
     assert cells[3].endswith("kB")
     assert cells[7].endswith("MB")
+
+
+def test_starting_up_is_measured(tmp_path: Path) -> None:
+    names = [one.name for one in startup.measure(3, 1, tmp_path / "host")]
+    assert {
+        "python -c pass",
+        "hashscan --help",
+        "hashscan status",
+        "hashscan status --json",
+        "hashscan status --nagios",
+    } <= set(names)
