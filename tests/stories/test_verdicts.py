@@ -96,7 +96,7 @@ def test_while_the_clock_is_wrong_candidates_wait(world: World) -> None:
     assert path.exists()
     told = world.run("selftest")
     assert told.code == 20
-    assert "        hashscan doctor --online; candidates stay pending" in told.out.decode(), "a step that fails says what to do"
+    assert "-> hashscan doctor --online; candidates stay pending" in told.out.decode(), "a step that fails says what to do"
     clock.write_bytes(right)
     assert world.run("confirm", "-q", "--quarantine").code == 10
     assert not path.exists()
