@@ -22,7 +22,7 @@ _MAX_STATUS = 1 << 16
 _TIMEX_BYTES = 512  # struct timex has 208; the kernel writes no more
 _STATUS_OFFSET = 40  # of its field `status`, where long has 8 bytes
 _STA_UNSYNC = 0x40
-_TIMERS = ("/etc/systemd/system/timers.target.wants/hashscan-scan.timer",)
+_TIMERS = tuple(f"/etc/systemd/system/timers.target.wants/hashscan-{name}.timer" for name in ("scan", "read"))
 _CRON = ("/etc/cron.d/hashscan", "/etc/cron.daily/hashscan")
 _NO_DONTCACHE = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 

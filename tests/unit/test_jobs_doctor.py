@@ -123,6 +123,7 @@ NTFS = MountFacts(9, "/home/disk", "fuseblk")
         ({"schedule": ()}, "schedule", Level.WARN, "neither a timer nor a cron file"),
         ({"last_run": None}, "schedule", Level.WARN, "/etc/cron.d/hashscan is there, and no scan has ever run"),
         ({"last_run": NOW - 3 * DAY}, "schedule", Level.FAIL, "began 3 days ago"),
+        ({"last_run_code": 11}, "", Level.OK, ""),
         ({"last_run_code": 20}, "schedule", Level.WARN, "exit code 20"),
         ({"last_run_code": 10}, "", Level.OK, ""),
     ],
@@ -215,6 +216,7 @@ def test_capabilities_and_clock_are_told() -> None:
 
 def test_schedules(tmp_path: Path) -> None:
     assert examine.schedule(tmp_path) == []
+    assert {Path(one).name for one in examine._TIMERS} == {"hashscan-scan.timer", "hashscan-read.timer"}
     wants = tmp_path / "etc/systemd/system/timers.target.wants"
     wants.mkdir(parents=True)
     (wants / "hashscan-scan.timer").symlink_to("/nowhere")
