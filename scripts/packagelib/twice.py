@@ -12,7 +12,7 @@ from pathlib import Path
 from scripts.packagelib.ground import PackageError
 
 ENVIRONMENTS: tuple[tuple[int, Mapping[str, str]], ...] = (
-    (0o022, {"TZ": "UTC", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}),
+    (0o022, {"TZ": "UTC", "LC_ALL": "C.UTF-8"}),
     (0o077, {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONHASHSEED": "7", "LOGNAME": "somebody", "USER": "somebody"}),
 )
 """umask, and variables."""
@@ -42,6 +42,7 @@ def _build(source: Path, folder: Path, epoch: int, flags: list[str], number: int
     umask, environment = ENVIRONMENTS[number]
     shared = {
         "SOURCE_DATE_EPOCH": str(epoch),
+        "HOME": str(folder),  # tools of root's make folders there
         "HASHSCAN_PACKAGE_VENV": os.environ.get("HASHSCAN_PACKAGE_VENV", str(source / ".venv-package")),
         "HASHSCAN_PACKAGE_CACHE": os.environ.get("HASHSCAN_PACKAGE_CACHE", str(source / "build" / "wheels")),
     }
