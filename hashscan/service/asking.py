@@ -7,6 +7,7 @@ Measured (docs/decisions/0045): six statements in one transaction take 54 us thi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine
@@ -116,5 +117,12 @@ class Asking:
         return made
 
     def close(self) -> None:
-        """End the transaction; the connection is used again."""
+        """End the transaction; the connection is used again.
+
+        By COMMIT, though nothing was written: after the ROLLBACK by which the pool would end it, psycopg forgets what it has
+        prepared, and the server plans each statement anew.
+        """
+        if self._answered and self._connection.is_valid:
+            with suppress(self._error):  # it went away after the answer: the pool notices
+                self._connection.commit()
         self._connection.close()

@@ -69,6 +69,19 @@ def test_a_server_that_was_restarted_costs_no_answer(tmp_path: Path) -> None:
                 assert one.rows(names) == other.rows(names) == []
 
 
+@pytest.mark.optional("postgresql")
+def test_the_server_plans_a_statement_once_and_not_in_each_transaction(tmp_path: Path) -> None:
+    with databases.choose("postgresql"):
+        data = make(tmp_path)
+        names = Statement(select(Provider.name))
+        with open_store(data) as store:
+            for _ in range(8):  # psycopg prepares what it has seen five times
+                with store.asking() as one:
+                    assert one.rows(names) == []
+            with store.asking() as one:
+                assert one.rows(Statement(text("SELECT count(*) FROM pg_prepared_statements")))[0][0] > 0
+
+
 def plan(asked: Asking, sql: str, parameters: object) -> str:
     asked._cursor.execute("EXPLAIN QUERY PLAN " + sql, parameters)
     return "\n".join(row[3] for row in asked._cursor.fetchall())
