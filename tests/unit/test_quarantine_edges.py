@@ -19,6 +19,7 @@ import pytest
 from hashscan import fsops
 from hashscan.errors import LockedError, QuarantineError, UsageError
 from hashscan.model import Action, Case, CaseState, Place, Source
+from hashscan.ports import ActionResult
 from hashscan.quarantine import cut_off, opening, proofs
 from hashscan.quarantine import record_codec as records
 from hashscan.quarantine.export import Request
@@ -28,6 +29,7 @@ from hashscan.quarantine.lock import RunLock
 from hashscan.quarantine.log import MAX_LINE_BYTES, START, Checked, Log, What, check, raw_lines
 from hashscan.quarantine.policy import Withheld, permit
 from hashscan.quarantine.record import Restoring
+from hashscan.quarantine.report_only import ReportOnly
 from hashscan.quarantine.restore import Wish
 from hashscan.quarantine.seal import Recipients
 from hashscan.quarantine.store import CaseStore
@@ -169,6 +171,7 @@ def test_why_a_finding_is_only_reported_in_words(tree: Path) -> None:
     ):
         assert permit(changed, Limits()) == Withheld(Action.REPORTED, words)
     assert permit(finding, Limits(), "the limit") == Withheld(Action.HELD, "the limit; a person must look")
+    assert ReportOnly().handle(finding) == ActionResult(finding, Action.REPORTED, "", "quarantine is switched off")
 
 
 def test_the_terms_of_profiles_to_the_second() -> None:
