@@ -181,7 +181,7 @@ def fill_and_name(
         elsewhere = begun.place.full != record.place.full
         where_to = f" as {begun.place.full.decode('utf-8', 'backslashreplace')}" if elsewhere else ""
         note = f"restored{where_to}" + (f", without its extended attributes {', '.join(lost)}" if lost else "")
-        return store.step_to(replace(record, restoring=None), CaseState.RESTORED, note)
+        return store.step_to(record, CaseState.RESTORED, note)
     except OSError as error:
         raise _CutOffError(f"case {record.id} was restored, but the disk failed after that: {error}", hint=_NEXT_RUN) from error
 

@@ -117,6 +117,19 @@ def test_released_files_are_taken_whatever_the_limits_say(world: World) -> None:
     assert vault.restore(result.case_id).state is CaseState.RESTORED
 
 
+def test_what_was_released_keeps_nothing_waiting(world: World) -> None:
+    """In the run that releases it, too."""
+    rule = (f"{world.tree}/{{tenant}}/",)
+    findings = [world.plant(f"tenant{number}/f") for number in range(2)]
+    ids = [world.run(replace(OPEN, per_run=0), tenants=rule).handle(one).case_id for one in findings]
+    vault, third = world.run(OPEN, tenants=rule), world.plant("tenant2/f")
+    held = vault.handle(third)
+    assert (held.action, "of 2 owners wait already" in held.reason) == (Action.HELD, True)
+    vault.release(held.case_id, third)
+    vault.release(ids[0], findings[0])
+    assert vault.handle(world.plant("tenant3/f")).action == Action.QUARANTINED
+
+
 def test_a_file_that_changed_since_is_not_released(world: World) -> None:
     finding = world.plant("a")
     held = world.run(Limits(per_run=0)).handle(finding)
@@ -139,7 +152,7 @@ def test_what_must_only_be_reported_is_not_released(world: World) -> None:
     finding = world.plant("a")
     held = world.run(Limits(per_run=0)).handle(finding)
     result = world.run(OPEN).release(held.case_id, replace(finding, act=Act.REPORT))
-    assert result.action == Action.REPORTED
+    assert (result.action, result.case_id, result.reason) == (Action.REPORTED, held.case_id, f"report only: {finding.reason}")
     assert (world.tree / "a").exists()
 
 

@@ -14,8 +14,10 @@ from hashscan.quarantine import holding
 from hashscan.quarantine.evidence import Digester
 from hashscan.quarantine.holding import Held
 from hashscan.quarantine.record import HoldingPlace
+from hashscan.quarantine.vault import Vault
 from tests.support import mounts
 from tests.support.failing import failing
+from tests.support.findings import make_finding
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_is_lost")
 
@@ -72,6 +74,22 @@ def test_a_directory_that_others_may_enter_is_refused_by_name(tmp_path: Path, ow
             holding.open_beside(own, near)
         assert caught.value.filename == holding.HOLDING_NAME
         assert _descriptors() == before
+
+    mounts.with_own_mounts(body)
+
+
+def test_why_there_is_no_holding_directory_is_in_the_reason(tmp_path: Path, vault: Vault) -> None:
+    def body() -> None:
+        disk = tmp_path / "disk"
+        mounts.tmpfs(disk, 1024)
+        (disk / "a").write_bytes(DATA)
+        finding, top, why = make_finding(disk / "a", disk), disk.stat().st_ino, "no holding directory can be had beside it"
+        with failing("fsync", errno.EIO, lambda fd: os.fstat(fd).st_ino == top):
+            assert vault.handle(finding).reason == f"{why}: Input/output error: its mount"
+        (disk / ".hashscan-holding").chmod(0o701)
+        said = "the holding directory is not a private directory of ours: .hashscan-holding"
+        assert vault.handle(finding).reason == f"{why}: {said}"
+        assert (disk / "a").read_bytes() == DATA
 
     mounts.with_own_mounts(body)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from hashscan.model import Action, CaseState
+from hashscan.quarantine.limits import Limits
+from hashscan.quarantine.log import raw_lines, read_line
 from hashscan.quarantine.vault import Vault
 from tests.support.findings import make_finding
 from tests.support.interfering import DATA
@@ -64,8 +66,19 @@ def test_an_open_writer_is_said_and_the_evidence_is_the_copy(vault: Vault, tree:
         result = vault.handle(finding)
         writer.write(b" and what came after")
     assert result.action == Action.QUARANTINED
-    assert "open for writing" in result.reason
+    assert result.reason == vault.case(result.case_id).reason == "somebody had it open for writing"
     assert (tmp_path / "vault/cases" / result.case_id / "content").read_bytes() == DATA
+
+
+def test_all_that_is_to_be_said_of_a_file_is_said(tree: Path, tmp_path: Path) -> None:
+    os.link(tree / "www/a", tree / "b")
+    vault = Vault(tmp_path / "vault", Limits(allow_hard_links=True))
+    with (tree / "www/a").open("ab"):
+        result = vault.handle(make_finding(tree / "www/a", tree))
+    assert result.reason == "1 other names of the file remain; somebody had it open for writing"
+    assert vault.case(result.case_id).reason == result.reason
+    *_, last = raw_lines(tmp_path / "vault/log")
+    assert (read_line(last[:-1]).what, read_line(last[:-1]).detail) == ("taken", result.reason)
 
 
 def test_an_open_reader_is_nobodys_business(vault: Vault, tree: Path) -> None:

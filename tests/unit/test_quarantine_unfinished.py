@@ -59,8 +59,11 @@ def test_a_directory_that_is_gone_is_not_tried(captured_another: Path, tmp_path:
 
 
 def test_what_is_put_back_is_there_again(captured_another: Path, tmp_path: Path) -> None:
-    (result,) = _recovered(tmp_path)
+    steps: list[str] = []
+    (result,) = Vault(tmp_path / "vault", Limits(), step=steps.append).recover()
     assert result.outcome is Recovered.PUT_BACK
+    moved = ["before put back", "after put back", "before sync move", "after sync move"]
+    assert steps[steps.index(moved[0]) :][:4] == moved  # durable before its copy goes
     assert captured_another.read_bytes() == INNOCENT
 
 
