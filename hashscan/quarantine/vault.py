@@ -137,7 +137,6 @@ class Vault(Cabinet):
 
     def recover(self) -> list[RecoveryResult]:
         """Bring what a crash left half done to its end; to be called before anything else. Raises `QuarantineError`."""
-        self._known = None
         survey = Survey(self._store, ())
         results = recovery.recover(self._store, survey.note)
         self._known = survey, Counts(survey.removed)

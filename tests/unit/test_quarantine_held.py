@@ -130,6 +130,15 @@ def test_what_was_released_keeps_nothing_waiting(world: World) -> None:
     assert vault.handle(world.plant("tenant3/f")).action == Action.QUARANTINED
 
 
+def test_what_was_known_before_is_known_anew_after_recovery(world: World) -> None:
+    vault, finding = world.run(OPEN), world.plant("a")
+    held = world.run(replace(OPEN, per_run=0)).handle(finding)
+    assert vault.recover() == []
+    again = vault.handle(finding)
+    assert (again.action, again.case_id) == (Action.HELD, held.case_id)
+    assert again.reason == f"it waits as case {held.case_id}; a person must look"
+
+
 def test_a_file_that_changed_since_is_not_released(world: World) -> None:
     finding = world.plant("a")
     held = world.run(Limits(per_run=0)).handle(finding)
