@@ -201,7 +201,7 @@ def rename_noreplace(src_dir: int, src: bytes, dst_dir: int, dst: bytes) -> None
 def link_fd(fd: int, dst_dir: int, dst: bytes) -> None:
     """Give an O_TMPFILE (or any open file) the name ``dst``; EEXIST where it is taken."""
     # os.link follows /proc/self/fd only where a dir_fd makes it call linkat(AT_SYMLINK_FOLLOW).
-    os.link(b"/proc/self/fd/%d" % fd, dst, dst_dir_fd=dst_dir, follow_symlinks=True)
+    os.link(b"/proc/self/fd/%d" % fd, dst, dst_dir_fd=dst_dir)
 
 
 def open_unnamed(dir_fd: int, mode: int) -> int:
