@@ -87,7 +87,7 @@ def _open_by_steps(dir_fd: int, path: bytes, flags: int) -> int:
         parts = path.split(b"/")
         if path.startswith(b"/") or b".." in parts:
             raise OSError(errno.EXDEV, "the path leaves its directory", path)
-        parts = [part for part in parts if part] or [b"."]
+        parts = [part for part in parts if part] or parts
         for index, part in enumerate(parts):
             last = index == len(parts) - 1
             step_flags = flags | os.O_NOFOLLOW if last else DIRECTORY | os.O_PATH

@@ -123,7 +123,7 @@ def read_line(data: bytes) -> Line:
     line = Line(
         n=fields.integer("n", low=1, high=2**53),
         at=fields.number("at"),
-        actor=fields.text("actor", max_chars=256),
+        actor=fields.text("actor"),
         what=fields.text("what", max_chars=32),
         case=fields.text("case", max_chars=32, min_chars=0),
         detail=fields.text("detail", max_chars=MAX_DETAIL_CHARS, min_chars=0),

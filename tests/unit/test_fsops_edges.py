@@ -137,6 +137,14 @@ def test_a_fifo_behind_a_mount_is_not_opened_by_steps(tmp_path: Path) -> None:
     mounts.with_own_mounts(body)
 
 
+def test_no_path_leads_nowhere(tmp_path: Path) -> None:
+    top = fsops.open_root(os.fsencode(tmp_path))
+    for open_strict in (fsops.open_beneath, fsops._open_by_steps):
+        with pytest.raises(FileNotFoundError):
+            open_strict(top, b"", os.O_PATH)
+    os.close(top)
+
+
 def test_who_leads_astray_is_named(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     top = fsops.open_root(os.fsencode(tmp_path))

@@ -241,8 +241,10 @@ def test_what_people_are_told_of_ids(vault: Vault, case_id: str, tmp_path: Path)
         with pytest.raises(UsageError, match="is no case id") as caught:
             vault.case(wrong)
         assert caught.value.hint == "an id is 16 hex digits, or its first ones"
-    for number in range(17):
+    for number in range(18):
         (tmp_path / "vault/cases" / f"{number:016x}").mkdir()
+    with pytest.raises(UsageError, match=r"^2 cases begin with 000000000000001"):
+        vault.case("0" * 14 + "1")
     with pytest.raises(UsageError, match="cases begin with 000") as caught:
         vault.case("000")
     assert caught.value.hint == "give more digits of the id"
@@ -489,6 +491,12 @@ def test_what_differs_from_the_scan_in_words(vault: Vault, tree: Path) -> None:
     with (tree / "www/a").open("ab") as stream:
         stream.write(b"x")
     assert vault.handle(finding).reason == "changed since the scan: its size is another"
+    (tree / "www/a").rename(tree / "www/moved")
+    (tree / "www/a").write_bytes(b"x")
+    assert vault.handle(finding).reason == "changed since the scan: another file has its name"
+    (tree / "www/a").unlink()
+    os.mkfifo(tree / "www/a")
+    assert vault.handle(finding).reason == "changed since the scan: no regular file any more"
 
 
 def test_what_recovery_says_of_what_it_cannot_read(vault: Vault, case_id: str, tmp_path: Path) -> None:

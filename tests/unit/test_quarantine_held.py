@@ -132,6 +132,7 @@ def test_what_was_released_keeps_nothing_waiting(world: World) -> None:
 
 def test_what_was_known_before_is_known_anew_after_recovery(world: World) -> None:
     vault, finding = world.run(OPEN), world.plant("a")
+    assert vault.own_directories() == frozenset()
     held = world.run(replace(OPEN, per_run=0)).handle(finding)
     assert vault.recover() == []
     again = vault.handle(finding)

@@ -220,7 +220,7 @@ def test_states_that_count_as_taken(case_id: str, store: CaseStore) -> None:
 
 def test_what_recovery_read_is_known(tree: Path, tmp_path: Path, case_id: str, store: CaseStore) -> None:
     """And as it is afterwards: a case that is brought to its end counts, a record that cannot be read does not."""
-    for name, moment in (("b", "after commit"), ("c", "after write copy"), ("d", "after unlink held")):
+    for name, moment in (("b", "after commit"), ("c", "after write copy"), ("d", "after unlink held"), ("f", "after capture")):
         (tree / "www" / name).write_bytes(name.encode())
         with pytest.raises(KeyboardInterrupt):
             acting(tmp_path, moment, stop).handle(make_finding(tree / "www" / name, tree))
@@ -229,8 +229,8 @@ def test_what_recovery_read_is_known(tree: Path, tmp_path: Path, case_id: str, s
     (tmp_path / "vault/cases" / ("0" * 16)).mkdir()
     (tmp_path / "vault/cases" / ("0" * 16) / "record.json").write_bytes(b"{")
     vault = Vault(tmp_path / "vault", Limits())
-    assert len(vault.recover()) == 4
+    assert len(vault.recover()) == 5
     read, heard = Survey(store), vault._survey
-    assert (len(read.removed), len(read.held)) == (3, 1)
+    assert (len(read.removed), len(read.held)) == (4, 1)
     assert (heard.removed, heard.held) == (read.removed, read.held)
     assert heard.own_directories() == read.own_directories()
