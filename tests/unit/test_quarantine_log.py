@@ -237,7 +237,7 @@ def test_a_line_may_be_as_long_as_its_fields_may_be() -> None:
     ],
 )
 def test_a_field_that_is_too_long_is_no_line(wrong: dict[str, object]) -> None:
-    with pytest.raises(StrictJsonError):
+    with pytest.raises(StrictJsonError, match=r"^line: "):
         read_line(replace(WHOLE, **wrong).encode()[:-1])  # type: ignore[arg-type]
 
 
