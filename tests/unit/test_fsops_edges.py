@@ -38,23 +38,26 @@ def deep(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("path", [b".", _LONG, _LONG + b"/f"])
+@pytest.mark.parametrize("path", [b".", b"/".join([_PART] * 20), _LONG, _LONG + b"/f"])
 @pytest.mark.parametrize("taken", [0, 1])
 def test_descriptor_0_is_one_like_any_other(deep: Path, path: bytes, taken: int) -> None:
     """A daemon may be started with stdin closed: then the first thing that is opened is 0."""
 
     def body() -> None:
         top = fsops.open_root(os.fsencode(deep))
+        there = os.dup(top)
+        for part in path.split(b"/"):
+            there = os.open(part, os.O_PATH, dir_fd=there)
         for fd in range(taken, 3):
             os.close(fd)
         before = len(os.listdir("/proc/self/fd"))
         fd = fsops.open_beneath(top, path, os.O_RDONLY)
         assert len(os.listdir("/proc/self/fd")) == before + 1
-        assert os.fstat(fd).st_dev == os.fstat(top).st_dev
+        assert os.path.sameopenfile(fd, there)
         os.close(fd)
         if path != b"." and not path.endswith(b"/f"):
             with fsops.open_directory(top, path) as fd:
-                assert os.listdir(fd) == ["f"]
+                assert os.path.sameopenfile(fd, there)
         assert len(os.listdir("/proc/self/fd")) == before
 
     _in_child(body)
