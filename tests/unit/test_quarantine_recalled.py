@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from hashscan.errors import QuarantineError
-from hashscan.model import Case, CaseState
+from hashscan.model import Case, CaseState, Place
 from hashscan.quarantine import glance
 from hashscan.quarantine.cabinet import Cabinet
 from hashscan.quarantine.recalled import MEMO, recalled
 from hashscan.quarantine.vault import Vault
 from tests.support.storytelling import NOW, Story
+
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_lost")
 
 
 class Reading:
@@ -172,3 +174,13 @@ def test_no_vault_has_no_case_and_one_that_cannot_be_read_is_an_error(tmp_path: 
     (loop / "cases").symlink_to(loop / "cases")
     with pytest.raises(QuarantineError, match="cannot be read"):
         recalled(loop, tmp_path, lambda _: [])
+
+
+def test_the_oldest_comes_first(tmp_path: Path) -> None:
+    for name in ("a" * 16, "b" * 16):
+        (tmp_path / "vault/cases" / name).mkdir(parents=True)
+
+    def read(case_ids: Sequence[str]) -> list[Case]:
+        return [Case(one, CaseState.DAMAGED, Place(b"", b""), 0, "", "", "", -float(ord(one[0]))) for one in case_ids]
+
+    assert [case.id for case in recalled(tmp_path / "vault", tmp_path, read)] == ["b" * 16, "a" * 16]
