@@ -31,6 +31,8 @@ class Progress:
         self._share, _, self._shares = (int(part) if part.isdigit() else 0 for part in shard.partition("/"))
         assert 1 <= self._share <= self._shares, f"HASHSCAN_SHARD={shard} is not like 2/5"
         self._path = Path(folder) / f"{name}-{self._share}-of-{self._shares}.tsv" if folder else None
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         self._done: dict[str, str] = {}
         for path in sorted(Path(folder).glob(f"{name}-*-of-*.tsv")) if folder else ():
             self._done.update(line.split("\t", 1) for line in path.read_text().splitlines(keepends=False) if "\t" in line)
