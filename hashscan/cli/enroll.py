@@ -14,6 +14,7 @@ import click
 from hashscan.central.enrolling import HttpKeys
 from hashscan.central.link import Link
 from hashscan.cli import wiring
+from hashscan.cli.lines import OK, check_line
 from hashscan.cli.selftest import chain_holds
 from hashscan.errors import ExitCode, FilterError, HashscanError, UsageError
 from hashscan.jobs.enroll import default_label, enroll, interrupted
@@ -91,7 +92,7 @@ def _tried(settings: Settings) -> int:
                 _leave_old_lists(settings, tools)
                 lists = sync(tools.sync_tools(stack, reporter))
         synced = ", ".join(f"{one.list.id} version {one.list.version}" for one in lists.targets)
-        click.echo(f"ok      sync: {synced or 'no lists yet'}")
+        check_line(OK, "sync", synced or "no lists yet")
         good = chain_holds(settings)  # with tools anew: the sync may have brought another provider key
     except HashscanError:
         click.echo("this host is enrolled, but not yet at work: 'hashscan sync', then 'hashscan selftest'", err=True)

@@ -16,7 +16,7 @@ from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.conclude import ActTools
 from hashscan.jobs.outcomes import close_run
 from hashscan.jobs.release import release, waiting
-from hashscan.model import Case
+from hashscan.model import Case, CaseState
 from hashscan.quarantine.export import Request
 from hashscan.quarantine.seal import Recipients
 from hashscan.quarantine.vault import Vault
@@ -63,18 +63,30 @@ def release_held(config: Source, /, case_ids: tuple[str, ...], **options: object
         plan = plans.service_plan(settings, stack, dry_run=False, trigger="quarantine release")
         vault = plan.the_vault()
         tally.unsettled_cases = plans.recover(plan, reporter)
-        ids = [vault.case(case_id).id for case_id in case_ids]
-        found = waiting(vault.cases(), entry=str(options["entry"] or ""), ids=ids)
+        named = [vault.case(case_id) for case_id in case_ids]
+        for case in named:
+            if case.state is not CaseState.HELD:
+                raise UsageError(
+                    f"case {case.id} does not wait: it is {case.state}", hint="hashscan quarantine list --state held"
+                )
+        found = waiting(vault.cases(), entry=str(options["entry"] or ""), ids=[case.id for case in named])
         if not options["yes"]:
             for case in found:
                 reporter.tell(events.case(case))
-            wiring.say(f"{len(found)} cases wait and would be taken; --yes does it", err=True)
+            wait = "1 case waits" if len(found) == 1 else f"{len(found)} cases wait"
+            wiring.say(f"{wait} and would be taken; --yes does it", err=True)
             return ExitCode.FINDINGS if found else ExitCode.OK
         act = ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, Stop(stack), plan.tenant_of)
         release(act, vault, plan.sieve, found, tally)
         close_run(plan.tell, plan.confirmer, reporter, tally)
         reporter.tell(events.summary(tally, complete=not tally.stopped, seconds=time.time() - started))
         return tally.exit_code
+
+
+def _held(case: Case) -> Case:
+    if case.state is not CaseState.HELD:
+        raise UsageError(f"case {case.id} does not wait: it is {case.state}", hint="hashscan quarantine list --state held")
+    return case
 
 
 @click.command()

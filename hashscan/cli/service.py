@@ -25,7 +25,7 @@ from hashscan.cli import (
 )
 from hashscan.cli.folding import folded
 from hashscan.cli.service_admin import admin as _admin
-from hashscan.cli.service_admin import duration
+from hashscan.cli.service_admin import counts, duration, provider_line
 from hashscan.errors import ExitCode
 
 
@@ -181,10 +181,9 @@ def status(data: Path) -> int:
     stats = _admin().stats(data)
     click.echo(f"service {stats.name!r}")
     for one in stats.lists:
-        _row(f"list {one.id}: version {one.version}; entries {_counts(one.entries)}; outcomes {_counts(one.outcomes)}")
+        _row(f"list {one.id}: version {one.version}; entries {counts(one.entries)}; outcomes {counts(one.outcomes)}")
     for one in stats.providers:
-        slowest = "" if one.slowest_act is None else f"; slowest removal {one.slowest_act / 3600:.1f} h after first sight"
-        _row(f"provider {one.name}: {one.phase}, key epoch {one.epoch}; outcomes {_counts(one.outcomes)}{slowest}")
+        _row(f"provider {provider_line(one)}")
         if one.slowed_at is not None:
             when = datetime.fromtimestamp(one.slowed_at, UTC).strftime("%Y-%m-%d %H:%M")
             click.echo(
@@ -195,7 +194,3 @@ def status(data: Path) -> int:
 
 def _row(said: str) -> None:
     click.echo(folded(said, sys.stdout))
-
-
-def _counts(counts: Any) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"

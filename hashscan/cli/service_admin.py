@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from typing import Any
 
 from hashscan.errors import UsageError
@@ -39,6 +40,17 @@ def _need_the_extra() -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(f"the service needs {', '.join(missing)}", hint="pip install 'hashscan[service]'")
+
+
+def provider_line(one: Any) -> str:
+    """A provider of the figures of the service, in one line."""
+    slowest = "" if one.slowest_act is None else f"; slowest removal {one.slowest_act / 3600:.1f} h after first sight"
+    return f"{one.name}: {one.phase}, key epoch {one.epoch}; outcomes {counts(one.outcomes)}{slowest}"
+
+
+def counts(found: Mapping[str, int]) -> str:
+    """ "2 active, 1 test"; "none" where there are none."""
+    return ", ".join(f"{count} {name}" for name, count in sorted(found.items())) or "none"
 
 
 def duration(text: str, flag: str) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from hashscan.cli.service_admin import admin, duration, reviewing
+from hashscan.cli.folding import folded
+from hashscan.cli.service_admin import admin, duration, provider_line, reviewing
 from hashscan.errors import ExitCode, UsageError
 
 _PHASES = ("trial", "regular", "suspended")
@@ -77,6 +79,15 @@ def place(data: Path, name: str, key_id: int | None, country: str | None, site: 
     service = reviewing()
     service.set_place(data, name, key_id, service.Place(country, site))
     click.echo(f"{name}{'' if key_id is None else f' key {key_id}'}: {country or ''} {site or ''}".rstrip())
+    return ExitCode.OK
+
+
+@group.command(name="list")
+@click.pass_obj
+def list_(data: Path) -> int:
+    """All providers: phase, key epoch, and what they did about findings."""
+    for one in admin().stats(data).providers:
+        click.echo(folded(provider_line(one), sys.stdout))
     return ExitCode.OK
 
 

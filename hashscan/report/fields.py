@@ -52,6 +52,12 @@ def list_names(data: Mapping[str, Json]) -> str:
     return ", ".join(list_name(ref) for ref in rows(data, "lists")) or "no list"
 
 
+def directories(data: Mapping[str, Json]) -> str:
+    """ "1 directory", "2,345 directories"."""
+    count = number(data, "directories")
+    return f"{count:,} director{'y' if count == 1 else 'ies'}"
+
+
 def size(count: float) -> str:
     """Bytes in decimal units: "999 B", "1.5 MB"."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from hashscan.model import Json
 from hashscan.report import plots
-from hashscan.report.fields import duration, list_name, list_names, number, rows, size, table, text
+from hashscan.report.fields import directories, duration, list_name, list_names, number, rows, size, table, text
 from hashscan.report.meaning import files
 from hashscan.report.page_result import DONE
 from hashscan.report.plots import Part
@@ -103,7 +103,7 @@ def looked_at(document: Data) -> str:
         Part("unreadable", sum(number(errors, key) for key in errors), 5),
     ]
     summary = table(document, "summary")
-    more = f"{number(summary, 'directories'):,} directories; {size(number(summary, 'bytes_hashed'))} read and hashed."
+    more = f"{directories(summary)}; {size(number(summary, 'bytes_hashed'))} read and hashed."
     added = sum(part.count for part in shares)
     sums = "The parts add up to the whole." if added == seen else f"{seen - added:,} paths are UNACCOUNTED FOR (a bug)."
     return (

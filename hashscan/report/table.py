@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hashscan.model import Json
-from hashscan.report.fields import number, size, table, text
+from hashscan.report.fields import directories, number, size, table, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def summary_table(data: Mapping[str, Json]) -> Table:
     """The rows as a table of at most 80 columns."""
     out = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     hashed = size(number(data, "bytes_hashed"))
-    out.add_column(Text(f"{number(data, 'directories'):,} directories, {hashed} hashed"), max_width=60, overflow="fold")
+    out.add_column(Text(f"{directories(data)}, {hashed} hashed"), max_width=60, overflow="fold")
     out.add_column(Text("count"), justify="right")
     for row in summary_rows(data):
         style = "bold yellow" if row.bad else ("bold" if row.depth == 0 else "")

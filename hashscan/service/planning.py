@@ -91,7 +91,7 @@ def why_anew(before: Before | None, wanted: Wanted, known: str, *, added: int, c
     reasons = (
         (before.epoch != wanted.epoch, "a new provider key"),
         (before.error_rate != wanted.error_rate, "another error rate"),
-        (not known or before.content != known, "nothing is known of the one before"),
+        (not known or before.content != known, "much has changed, or nothing is known of the one before"),
         (capacity is None, "the file before is gone or damaged"),
         (tokens < wanted.tokens, "the one before has fewer tokens than it should"),
         (delta.stable_capacity(tokens - CANARIES, capacity) != capacity, "another capacity"),

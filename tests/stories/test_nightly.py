@@ -293,6 +293,24 @@ def test_a_case_from_beginning_to_end(world: World) -> None:
     assert "there is no case" in unknown.complaint
 
 
+def test_a_case_that_a_limit_stopped_is_released_by_a_person(world: World) -> None:
+    world.plant(*LISTED[:2])
+    world.configure(quarantine={"enabled": True, "per_run": 1})
+    assert world.scan().code == 12
+    (held,) = world.run("quarantine", "list", "--state", "held", "--json").of("case")
+    (done,) = world.run("quarantine", "list", "--state", "done", "--json").of("case")
+    before = marks(world.tree)
+    proposed = world.run("quarantine", "release", held["case_id"])
+    assert (proposed.code, marks(world.tree)) == (10, before)
+    assert "1 case waits and would be taken" in proposed.err
+    wrong = world.run("quarantine", "release", held["case_id"], done["case_id"], "--yes")
+    assert (wrong.code, marks(world.tree)) == (2, before)
+    assert f"case {done['case_id']} does not wait: it is done" in wrong.complaint
+    assert world.run("quarantine", "release", held["case_id"], "--yes").code == 10
+    assert not [path for name in LISTED[:2] for path in world.tree.rglob(name)]
+    assert "it is released" in world.run("quarantine", "release", held["case_id"], "--yes").complaint
+
+
 def test_paths_from_a_file(world: World, tmp_path: Path) -> None:
     home = world.tree / "alice"
     world.plant(*LISTED[:2], "innocent")

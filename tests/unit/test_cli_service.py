@@ -75,6 +75,8 @@ def test_providers_their_agents_and_keys(desk: Desk) -> None:
     assert "epoch 2, 0 keys revoked" in desk.do("provider", "rotate", "beta")
     assert "epoch 3, 2 keys revoked" in desk.do("provider", "rotate", "beta", "--revoke-old")
     assert "phase suspended" in desk.do("provider", "phase", "beta", "suspended")
+    listed = desk.do("provider", "list").splitlines()
+    assert listed == ["acme: trial, key epoch 1; outcomes none", "beta: suspended, key epoch 3; outcomes none"]
     for words, hint in (
         (("provider", "add", "acme"), "already"),
         (("provider", "add", "new", "--out", desk.home / "x"), "--url"),
