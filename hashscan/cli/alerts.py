@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def test(config: Path | None) -> int:
     settings = basics.settings(config)
     failed = 0
     with ExitStack() as stack:
-        sinks = alerting.sinks_of(settings, secrets.token_hex(8), stack, pings=True)
+        sinks = alerting.sinks_of(settings, basics.new_run_id(), stack, pings=True)
         for sink in sinks:
             try:
                 sink.reporter.tell(events.test())

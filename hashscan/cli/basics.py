@@ -64,6 +64,14 @@ def require_part(chosen: Settings) -> None:
         raise UsageError(f"this host is split (paths.split), and {chosen.state_dir} belongs to another user", hint=hint)
 
 
+def new_run_id() -> str:
+    """16 hex digits. Raises `IncompleteError` where the kernel has no random numbers for us (a filter of system calls)."""
+    try:
+        return secrets.token_hex(8)
+    except OSError as error:
+        raise IncompleteError(f"no random numbers: {error.strerror}", hint="may this process call getrandom(2)?") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Talk:
     """How a command speaks: ``json`` puts NDJSON on stdout, ``quiet`` leaves out what needs nobody's attention.
@@ -76,7 +84,7 @@ class Talk:
     verbose: bool = False
     text_on_stdout: bool = False
     progress: bool = True
-    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    run_id: str = field(default_factory=new_run_id)
 
 
 @contextmanager

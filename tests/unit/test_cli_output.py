@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
+import os
 import re
+import secrets
 import subprocess
 import sys
 
@@ -12,8 +15,10 @@ import click
 import pytest
 from rich.color import ColorSystem
 
+from hashscan.cli.basics import Talk
 from hashscan.cli.folding import columns, folded
 from hashscan.cli.lines import styled
+from hashscan.errors import IncompleteError
 from hashscan.model import Event, ListRef, Source
 from hashscan.report import events
 from hashscan.report.console import open_console
@@ -159,3 +164,12 @@ def test_the_screen_has_these_colours() -> None:
             assert f"38;5;{number}m" in out.getvalue(), style
             out.seek(0)
             out.truncate()
+
+
+def test_a_kernel_without_random_numbers_is_said_and_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_count: int) -> str:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(secrets, "token_hex", refused)
+    with pytest.raises(IncompleteError, match="no random numbers: Operation not permitted"):
+        Talk()
