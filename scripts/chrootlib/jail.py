@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from scripts.packagelib.debian import mirror
+from scripts.packagelib.ground import PackageError
 
 SUITES = {"bookworm": "12", "trixie": "13"}
 _ENVIRONMENT = {
@@ -21,15 +23,11 @@ _ENVIRONMENT = {
 _MOUNTS = (("proc", "proc", "proc"), ("sysfs", "sysfs", "sys"), ("devtmpfs", "devtmpfs", "dev"), ("tmpfs", "tmpfs", "run"))
 
 
-def mirror() -> str:
-    """Where this machine has its Debian from. It stands in no file of this repository."""
-    folder = Path("/etc/apt")
-    for path in (*sorted((folder / "sources.list.d").glob("*.sources")), folder / "sources.list"):
-        text = path.read_text() if path.exists() else ""
-        for line in re.findall(r"^(?:URIs:|deb(?: \[[^]]*\])?) *(\S+)", text, re.MULTILINE):
-            if line.rstrip("/").endswith("/debian"):
-                return str(line)
-    raise SystemExit("no Debian mirror in the sources of apt on this machine")
+def _mirror() -> str:
+    try:
+        return mirror()
+    except PackageError as problem:
+        raise SystemExit(str(problem)) from None
 
 
 @dataclass
@@ -83,7 +81,7 @@ def jail(suite: str, folder: Path, cache: Path) -> Iterator[Jail]:
     if not base.exists():
         cache.mkdir(parents=True, exist_ok=True)
         made = folder / f"{suite}-base"
-        _call("debootstrap", "--variant=minbase", "--include=systemd,ca-certificates", suite, str(made), mirror())
+        _call("debootstrap", "--variant=minbase", "--include=systemd,ca-certificates", suite, str(made), _mirror())
         _call("tar", "-C", str(made), "-cf", f"{base}.new", ".")
         os.replace(f"{base}.new", base)
         shutil.rmtree(made)

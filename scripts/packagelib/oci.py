@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.packagelib.debian import mirror
 from scripts.packagelib.ground import MACHINES, Ground, PackageError, gzipped, need, run
 from scripts.packagelib.staging import Staged
 
@@ -96,17 +97,6 @@ def _base(ground: Ground) -> dict[str, Member]:
                 members[name] = (info, stream.read() if stream else b"")
     members["etc/ssl/certs/ca-certificates.crt"] = _file(_authorities(members))
     return members
-
-
-def mirror() -> str:
-    """Where this machine has its Debian from. Raises `PackageError` where that cannot be told."""
-    folder = Path("/etc/apt")
-    for path in (*sorted((folder / "sources.list.d").glob("*.sources")), folder / "sources.list"):
-        text = path.read_text() if path.exists() else ""
-        for line in re.findall(r"^(?:URIs:|deb(?: \[[^]]*\])?) *(\S+)", text, re.MULTILINE):
-            if line.rstrip("/").endswith("/debian"):
-                return str(line)
-    raise PackageError("no Debian mirror in the sources of apt on this machine")
 
 
 def _authorities(members: dict[str, Member]) -> bytes:
