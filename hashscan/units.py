@@ -1,9 +1,10 @@
-"""Values with units as people write them: sizes, durations, switches. All converters raise ValueError saying what is wanted."""
+"""Sizes, durations, times and switches as people write them. Converters raise ValueError saying what is wanted."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 MAX_DURATION = 100 * 366 * 86_400.0  # seconds
@@ -25,6 +26,11 @@ def parse_duration(text: str) -> float:
     if not match:
         raise ValueError('a duration like "36h" or "7d"')
     return _bounded(float(match[1]) * _TIMES[match[2]], MAX_DURATION, "a duration of at most a hundred years")
+
+
+def rfc3339(seconds: float) -> str:
+    """Seconds since 1970 as RFC 3339 in UTC with milliseconds. For our own times: an mtime may be in the year 30000."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _bounded(value: float, most: float, what: str) -> float:

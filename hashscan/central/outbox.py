@@ -76,7 +76,8 @@ class Outbox:
                 db.execute(_FROM_1)
                 db.execute(f"PRAGMA user_version={_VERSION}")
         self._db.executescript(_SCHEMA)
-        self._db.execute(f"PRAGMA user_version={_VERSION}")
+        if version == 0:  # a status, which looks every minute, writes nothing
+            self._db.execute(f"PRAGMA user_version={_VERSION}")
 
     def close(self) -> None:
         """Close the file."""

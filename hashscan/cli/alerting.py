@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hashscan.central.link import Address
 from hashscan.central.outward import Outward
-from hashscan.cli import basics
+from hashscan.cli import talking
 from hashscan.cli.report import rendered, save
 from hashscan.cli.status import write_metrics
 from hashscan.errors import HashscanError, UsageError
@@ -51,7 +51,7 @@ class Run:
 
 
 @contextmanager
-def heard(chosen: Settings, talk: basics.Talk, reporter: Reporter, run: Run) -> Iterator[Reporter]:
+def heard(chosen: Settings, talk: talking.Talk, reporter: Reporter, run: Run) -> Iterator[Reporter]:
     """A reporter that tells the one of the conversation and all that hear this run, until the block ends.
 
     Raises `UsageError` for settings of sinks that cannot be right, and where the page could not be written: at the end of a
@@ -160,8 +160,8 @@ def _address(chosen: Settings, name: str, url: str) -> Address:
     return Address(name, url, Path(told.ca_file) if told.ca_file else None, told.proxy, told.deadline)
 
 
-def _record(chosen: Settings, talk: basics.Talk, run: Run) -> Sink | None:
-    history = None if run.audit else basics.history(chosen)
+def _record(chosen: Settings, talk: talking.Talk, run: Run) -> Sink | None:
+    history = None if run.audit else talking.history(chosen)
     if history is None and run.page is None:
         return None
 

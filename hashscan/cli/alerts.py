@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hashscan.cli import alerting, basics
+from hashscan.cli import alerting, basics, talking
 from hashscan.errors import ExitCode, HashscanError, IncompleteError
 from hashscan.report import events
 from hashscan.settings import Part
@@ -25,7 +25,7 @@ def test(config: Path | None) -> int:
     settings = basics.settings(config)
     failed = 0
     with ExitStack() as stack:
-        sinks = alerting.sinks_of(settings, basics.new_run_id(), stack, pings=True)
+        sinks = alerting.sinks_of(settings, talking.new_run_id(), stack, pings=True)
         for sink in sinks:
             try:
                 sink.reporter.tell(events.test())

@@ -1,43 +1,38 @@
-"""What every command needs of a host, and `hashscan status` nothing more: settings, sinks, lock, state, lists, cases.
+"""What every command needs of a host, and `hashscan status` nothing more: settings, lock, state, lists, cases.
 
-Kept light: what asks the service, takes files or reads the scanned disk is made in `wiring`, `plans` and `engines`, and
-tests/house/test_startup.py holds what may be imported here.
+Kept light: what tells of events is made in `talking`, what asks the service, takes files or reads the scanned disk in `wiring`,
+`plans` and `engines`, and tests/house/test_startup.py holds what may be imported here.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-import secrets
 import shlex
-import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hashscan.central.link import Link
-from hashscan.central.outbox import Outbox
 from hashscan.cli.source import Source
-from hashscan.errors import HashscanError, IncompleteError, StateError, UsageError
+from hashscan.errors import IncompleteError, StateError, UsageError
 from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf
 from hashscan.known.trust import TufTrust
-from hashscan.ports import Lists, Reporter
+from hashscan.model import Lists
 from hashscan.quarantine import glance
 from hashscan.quarantine.lock import RunLock
 from hashscan.quarantine.recalled import Brief, recalled
-from hashscan.report import events
-from hashscan.report.fan import Except, Reporters
-from hashscan.report.history import FOLDER, History
-from hashscan.report.ndjson import NdjsonReporter
-from hashscan.report.sinks import Readers, for_people
 from hashscan.settings import Part, Settings, load, read_secret
+
+if TYPE_CHECKING:
+    from hashscan.central.outbox import Outbox
 
 OUTBOX_NAME = "agent.sqlite"
 _UNITS = {Part.READ: "hashscan-read", Part.NET: "hashscan-net (or hashscan-net-sync)", Part.ACT: "hashscan-act"}
@@ -62,52 +57,6 @@ def require_part(chosen: Settings) -> None:
     if owner != os.geteuid():
         hint = f"let its unit do it: systemctl start {_UNITS[chosen.part]}"
         raise UsageError(f"this host is split (paths.split), and {chosen.state_dir} belongs to another user", hint=hint)
-
-
-def new_run_id() -> str:
-    """16 hex digits. Raises `IncompleteError` where the kernel has no random numbers for us (a filter of system calls)."""
-    try:
-        return secrets.token_hex(8)
-    except OSError as error:
-        raise IncompleteError(f"no random numbers: {error.strerror}", hint="may this process call getrandom(2)?") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Talk:
-    """How a command speaks: ``json`` puts NDJSON on stdout, ``quiet`` leaves out what needs nobody's attention.
-
-    ``progress`` is for commands that may take long.
-    """
-
-    json: bool = False
-    quiet: bool = False
-    verbose: bool = False
-    text_on_stdout: bool = False
-    progress: bool = True
-    run_id: str = field(default_factory=new_run_id)
-
-
-@contextmanager
-def conversation(talk: Talk) -> Iterator[tuple[Reporter, ExitStack]]:
-    """All sinks of one command, and a stack that closes what the command opens.
-
-    Text for people goes to stderr (or stdout, where the text is the result), NDJSON to stdout. An error is the last NDJSON line
-    and goes on to the front door, which tells people.
-    """
-    machines: list[Reporter] = []
-    if talk.json:
-        machines.append(NdjsonReporter(sys.stdout, talk.run_id, socket.gethostname(), time.time))
-    # A result is told once, in the form that was asked for.
-    text = not (talk.json and talk.text_on_stdout)
-    readers = Readers(text, talk.progress and not talk.quiet, talk.quiet, talk.verbose)
-    with ExitStack() as stack:
-        people = for_people(sys.stdout if talk.text_on_stdout and not talk.json else sys.stderr, readers, stack)
-        try:
-            yield Reporters([*(Except(one, {"progress"}) for one in machines), *people]), stack
-        except HashscanError as error:
-            with suppress(IncompleteError):  # a reader that is gone cannot be told so
-                Reporters(machines).tell(events.exit_error(error))
-            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +95,7 @@ def enrolled(chosen: Settings, memo: Path | None = None) -> Enrolled:
     folder = chosen.lists_dir
     trust = TufTrust(pinned_root(Path(told.root_file)), told.provider, folder / "tuf", memo=memo)
     ring = KeyRing.from_text(read_secret(Path(told.provider_key_file), lines=True))
-    return Enrolled(chosen, trust, ring, Shelf(folder, trust, ring))
+    return Enrolled(chosen, trust, ring, Shelf(folder, trust, ring, memo))
 
 
 def link(chosen: Settings) -> Link:
@@ -188,6 +137,8 @@ def pinned_root(path: Path) -> bytes:
 
 def outbox(chosen: Settings, stack: ExitStack) -> Outbox:
     """The durable state between this host and the service."""
+    from hashscan.central.outbox import Outbox  # noqa: PLC0415 - a host that asks nobody has none, nor a new one
+
     opened = Outbox(outbox_file(chosen), time.time)
     stack.callback(opened.close)
     return opened
@@ -214,12 +165,6 @@ def cases(chosen: Settings) -> Sequence[Brief]:
     """All cases of this host, oldest first, without names of files. Raises `QuarantineError` where the vault cannot be read."""
     root = chosen.vault_dir
     return recalled(root, chosen.memo_dir, lambda case_ids: glance.some_at(root, case_ids))
-
-
-def history(chosen: Settings) -> History:
-    """The runs that this host remembers."""
-    others = [chosen.folder_of(part) / FOLDER for part in Part] if chosen.part else []
-    return History(chosen.state_dir / FOLDER, chosen.report.keep, others)
 
 
 def actor(command: str) -> str:

@@ -10,6 +10,7 @@ from hashscan.files.store import StoreTrouble
 from hashscan.files.verify import Verified, verify
 from hashscan.model import Json, Warned
 from hashscan.report import events
+from hashscan.units import rfc3339
 
 _SAMPLE = 16
 
@@ -42,8 +43,8 @@ def info(ctx: click.Context, *, as_json: bool) -> int:
             "rows": told.directories,
             "single_files": told.files,
             "runs": told.runs,
-            "made": events.rfc3339(told.made),
-            "last_run": events.rfc3339(told.last_run) if told.last_run else None,
+            "made": rfc3339(told.made),
+            "last_run": rfc3339(told.last_run) if told.last_run else None,
             "last_run_cached": told.cached,
             "last_run_scanned": told.scanned,
             "last_run_hit_rate": round(told.cached / looked, 4) if looked else None,

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hashscan.central.handshake import certificate_until
-from hashscan.cli import basics, engines, status
+from hashscan.cli import basics, engines, status, talking
 from hashscan.cli.lines import FAILED, OK, WARN, check_line
 from hashscan.errors import HashscanError, ServiceUnavailable, StateError, UsageError
 from hashscan.jobs import examine
@@ -41,7 +41,7 @@ def command(config: Path | None, paths: tuple[bytes, ...], *, online: bool, as_j
     PATHS are the folders that are scanned; left out, those of the last scan. Exit 20: a scan would not do its job. Exit 3:
     somebody should know something.
     """
-    with basics.conversation(basics.Talk(json=as_json, quiet=True, text_on_stdout=True, progress=False)) as (reporter, _):
+    with talking.conversation(talking.Talk(json=as_json, quiet=True, text_on_stdout=True, progress=False)) as (reporter, _):
         try:
             settings = basics.settings(config)
         except UsageError as error:
@@ -132,7 +132,7 @@ def _hours(data: Any, key: str) -> float | None:
 def _last_roots(settings: Settings) -> list[bytes]:
     """Those of the last scan that is remembered."""
     with suppress(StateError):
-        runs = [run for run in basics.history(settings).all() if isinstance(run, dict) and run.get("command") == "scan"]
+        runs = [run for run in talking.history(settings).all() if isinstance(run, dict) and run.get("command") == "scan"]
         named = [text(root, "path") for run in runs[-1:] for root in rows(run, "roots")]
         return [unescape(path) for path in named if path.startswith("/")]
     return []

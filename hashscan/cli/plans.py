@@ -18,7 +18,8 @@ from hashscan.jobs.confirm import LocalConfirmer, ServiceConfirmer
 from hashscan.jobs.outcomes import OutcomeTools
 from hashscan.jobs.restore import note_restored
 from hashscan.known.exact import load_local_list
-from hashscan.ports import Confirmer, Lists, Memory, Quarantine, Reporter, Sieve
+from hashscan.model import Lists
+from hashscan.ports import Confirmer, Memory, Quarantine, Reporter, Sieve
 from hashscan.quarantine.report_only import ReportOnly
 from hashscan.quarantine.vault import Recovered, Vault
 from hashscan.report import events

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from hashscan.atomic import write_bytes
-from hashscan.cli import basics, wiring
+from hashscan.cli import talking, wiring
 from hashscan.errors import ExitCode, UsageError
 from hashscan.model import Json
 from hashscan.report import document, page, paper, sheet
@@ -38,7 +38,7 @@ def command(config: Path | None, /, **options: Any) -> int:
     HTML is one page that needs nothing else and can be printed and signed.
     """
     settings = wiring.settings(config)
-    history = basics.history(settings)
+    history = talking.history(settings)
     if options["listing"]:
         return _list(history)
     if options["events"]:

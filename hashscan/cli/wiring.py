@@ -17,10 +17,8 @@ from hashscan.central.enrolling import HttpKeys
 from hashscan.cli.basics import (
     OUTBOX_NAME,
     Enrolled,
-    Talk,
     actor,
     cases,
-    conversation,
     enrolled,
     link,
     lock,
@@ -33,11 +31,13 @@ from hashscan.cli.basics import (
     settings,
     user,
 )
+from hashscan.cli.talking import Talk, conversation
 from hashscan.jobs.confirm import Court
 from hashscan.jobs.rekey import Rekeying
 from hashscan.jobs.sync import SyncTools, no_cases
 from hashscan.known.trust import TufTrust
-from hashscan.ports import Lists, Reporter, Service, Trust
+from hashscan.model import Lists
+from hashscan.ports import Reporter, Service, Trust
 from hashscan.quarantine.cabinet import Cabinet
 from hashscan.quarantine.keeping import keeping_time
 from hashscan.quarantine.limits import Limits

@@ -12,11 +12,11 @@ from hashscan.known import envelopes
 from hashscan.known.envelopes import Opened
 from hashscan.known.judge import grade
 from hashscan.known.verdicts import Said, read_again, verdict_id
-from hashscan.model import Act, FileEntry, Grade, HashedFile, Source, Standing, Tagged
-from hashscan.ports import Lists, Trust
+from hashscan.model import Act, FileEntry, Grade, HashedFile, Lists, Source, Standing, Tagged
+from hashscan.ports import Trust
 from hashscan.quarantine.vault import Kept, Vault
-from hashscan.report.events import rfc3339
 from hashscan.strict_json import StrictJsonError
+from hashscan.units import rfc3339
 
 DAMAGED, DISTRUSTED = ExitCode.ACTION_FAILED, ExitCode.FILTER
 

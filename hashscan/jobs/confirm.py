@@ -13,8 +13,8 @@ from hashscan.known.exact import ExactSieve
 from hashscan.known.judge import Answer, judge, judge_local, none_withdrawn, settles
 from hashscan.known.keys import KeyRing
 from hashscan.known.verdicts import Asked, open_verdict
-from hashscan.model import Candidate, ListRef, Verdict
-from hashscan.ports import Ruling, Service, Sieve, VerdictKey
+from hashscan.model import Candidate, ListRef, Verdict, VerdictKey
+from hashscan.ports import Ruling, Service, Sieve
 from hashscan.report.tally import Tally
 
 

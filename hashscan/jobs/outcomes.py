@@ -10,8 +10,8 @@ from hashscan.central.outbox import Outbox
 from hashscan.errors import RefusedError, ServiceUnavailable
 from hashscan.jobs.confirm import no_doubt
 from hashscan.known.verdicts import open_receipts
-from hashscan.model import Outcome, Receipt, Warned
-from hashscan.ports import Backlog, Confirmer, LogHead, Reporter, Service, VerdictKey
+from hashscan.model import Outcome, Receipt, VerdictKey, Warned
+from hashscan.ports import Backlog, Confirmer, LogHead, Reporter, Service
 from hashscan.report import events
 from hashscan.report.tally import Tally
 

@@ -11,7 +11,7 @@ from hashscan.errors import FilterError, StateError
 from hashscan.known.enrolment import new_nonce, unwrap_ring
 from hashscan.known.envelopes import PROVIDER_KEYS, Opened, open_envelope
 from hashscan.known.keys import KeyRing
-from hashscan.ports import VerdictKey
+from hashscan.model import VerdictKey
 from hashscan.settings import read_secret
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 

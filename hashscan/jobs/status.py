@@ -8,18 +8,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import ExitCode, FilterError, HashscanError, StateError
 from hashscan.jobs.running import Running
 from hashscan.known.shelf import Shelf
-from hashscan.model import WITHDRAWABLE, Case, CaseState, Json
-from hashscan.ports import Target
+from hashscan.model import WITHDRAWABLE, Case, CaseState, Json, Target
 from hashscan.quarantine.recalled import Brief
-from hashscan.report.events import rfc3339
 from hashscan.report.open_findings import Open
-from hashscan.report.tally import Tally
 from hashscan.strict_json import StrictJsonError, parse_object
+from hashscan.units import rfc3339
+
+if TYPE_CHECKING:  # asked every minute, a status counts nothing of a scan
+    from hashscan.report.tally import Tally
 
 LAST_RUN = "last-run.json"
 MAX_LAST_RUN_BYTES = 65_536
@@ -149,9 +151,7 @@ def _withdrawn(shelf: Shelf | None, cases: Sequence[Case | Brief]) -> dict[str, 
 def _problems(shelf: Shelf, now: float, max_age: float) -> Iterator[str]:
     """What would keep a scan from using the lists in force."""
     try:
-        view = shelf.view(now, max_age=max_age)
-        for target in view.lists.targets:
-            shelf.check_held(target)
+        shelf.check_all(shelf.view(now, max_age=max_age).lists)
     except FilterError as error:
         yield _said(error)
 

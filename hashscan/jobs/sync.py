@@ -11,8 +11,8 @@ from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf, gather
 from hashscan.known.trust import may_replace
 from hashscan.known.withdrawn import Withdrawn
-from hashscan.model import WITHDRAWABLE, Case
-from hashscan.ports import Fetcher, Lists, PublishedFile, Reporter, Target, Trust, VerdictKey
+from hashscan.model import WITHDRAWABLE, Case, Lists, PublishedFile, Target, VerdictKey
+from hashscan.ports import Fetcher, Reporter, Trust
 from hashscan.report import events
 
 MAX_WAIT = 86_400.0  # seconds: no service keeps its agents away for longer

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import FilterError
-from hashscan.ports import Lists
+from hashscan.model import Lists
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 TOLERANCE = 5 * 60.0  # seconds that a clock may be set back without a word: time daemons step by less

@@ -16,7 +16,7 @@ from operator import itemgetter
 
 from hashscan.errors import FilterError
 from hashscan.known.container import BLOOM_HEADER, MAX_BODY_BYTES, MAX_ENTRIES, MAX_HEADER_BYTES, FilterHeader, split
-from hashscan.ports import Delta, Target
+from hashscan.model import Delta, Target
 
 MAGIC = b"HSDELTA1"
 MAX_CHAIN = 16  # deltas that are applied one after another; a host that was away for longer fetches the full filter

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from hashscan.errors import FilterError, ServiceUnavailable
 from hashscan.known import envelopes
-from hashscan.model import Dispute
-from hashscan.ports import VerdictKey
+from hashscan.model import Dispute, VerdictKey
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 

@@ -17,7 +17,7 @@ from securesystemslib.exceptions import FormatError, VerificationError
 from securesystemslib.signer import Key, SSlibKey
 
 from hashscan.errors import FilterError, UsageError
-from hashscan.ports import VerdictKey
+from hashscan.model import VerdictKey
 from hashscan.strict_json import StrictJsonError, parse_object
 
 if TYPE_CHECKING:

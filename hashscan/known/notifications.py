@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from hashscan.errors import FilterError
 from hashscan.known import envelopes
-from hashscan.model import Json
-from hashscan.ports import VerdictKey
+from hashscan.model import Json, VerdictKey
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 FORMAT = 1

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from hashscan.errors import FilterError
 from hashscan.known.chain import MAX_VERDICT_KEYS_BYTES, Verified
 from hashscan.known.container import MAX_BODY_BYTES, list_ref
-from hashscan.model import ListRef
-from hashscan.ports import Delta, Lists, PublishedFile, Target, VerdictKey
+from hashscan.model import Delta, ListRef, Lists, PublishedFile, Target, VerdictKey
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 CUSTOM = "x-hashscan"

@@ -16,18 +16,19 @@ import mmap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from hashscan.atomic import fsync_directory, make_private_directory, replace_file, write_bytes
 from hashscan.errors import FilterError
-from hashscan.known import clock
-from hashscan.known.bloom import check_order, open_filter
+from hashscan.known import clock, memo
 from hashscan.known.chain import MAX_PROOF_BYTES
 from hashscan.known.keys import KeyRing
-from hashscan.known.sieve import FilterInForce, FilterSieve
 from hashscan.known.withdrawn import Withdrawal, Withdrawn, decode
-from hashscan.model import ListRef
-from hashscan.ports import Lists, PublishedFile, Target, Trust
+from hashscan.model import ListRef, Lists, PublishedFile, Target
+
+if TYPE_CHECKING:  # loaded late: status is asked every minute, and most often no filter has changed
+    from hashscan.known.sieve import FilterInForce, FilterSieve
+    from hashscan.ports import Trust
 
 IN_FORCE = "in-force.json"
 CLOCK = "clock"
@@ -72,16 +73,20 @@ def gather(file: PublishedFile, pieces: Iterable[bytes]) -> bytes:
 
 
 class Shelf:
-    """The folder with the lists in force. Raises `FilterError` for what is missing or not to be trusted."""
+    """The folder with the lists in force. Raises `FilterError` for what is missing or not to be trusted.
 
-    def __init__(self, folder: Path, trust: Trust, ring: KeyRing) -> None:
+    ``remembered`` is the folder where `check_all` remembers what it checked; None: nothing is remembered.
+    """
+
+    def __init__(self, folder: Path, trust: Trust, ring: KeyRing, remembered: Path | None = None) -> None:
         self._folder = folder
         self._trust = trust
         self.ring = ring
+        self._remembered = remembered
 
     def with_ring(self, ring: KeyRing) -> Shelf:
         """The same shelf with other keys."""
-        return Shelf(self._folder, self._trust, ring)
+        return Shelf(self._folder, self._trust, ring, self._remembered)
 
     @property
     def clock_file(self) -> Path:
@@ -138,6 +143,25 @@ class Shelf:
         self._open_verified(target)
         self._withdrawn(target)
 
+    def check_all(self, lists: Lists) -> None:
+        """`check_held` for each of them; where something is remembered, a filter is read only when it has changed since."""
+        names = {target: self._name(target) for target in lists.targets}
+        known = memo.recall_checked(self._remembered) if self._remembered else frozenset()
+        for target, name in names.items():
+            if name not in known:
+                self._open_verified(target)
+            self._withdrawn(target)
+        if self._remembered and known != frozenset(names.values()):
+            memo.keep_checked(self._remembered, [name for name in names.values() if name])
+
+    def _name(self, target: Target) -> str:
+        """What the filter of ``target`` is remembered by, as it is now; "" where it is not there."""
+        filter_key = self.ring.filter_key(target.list.id, target.list.epoch)
+        try:
+            return memo.name_of_filter(self._folder / target.filter.name, target.filter.sha256, filter_key)
+        except OSError:
+            return ""
+
     def put(self, target: Target, pieces: Iterable[bytes]) -> None:
         """Store a filter: written beside, length and digest checked, opened as a scan would, then put in place.
 
@@ -156,6 +180,8 @@ class Shelf:
             if length != file.length or hasher.hexdigest() != file.sha256:
                 raise FilterError(f"{file.name} is not the file that the signed metadata describes")
             stream.flush()
+            from hashscan.known.bloom import check_order  # noqa: PLC0415
+
             check_order(self._open(target, Path(stream.name)).filter, file.name)
 
     def patch(self, held: Target, target: Target, deltas: Sequence[bytes]) -> None:
@@ -220,6 +246,8 @@ class Shelf:
 
     def sieve(self, lists: Lists, *, by_size: bool = True) -> FilterSieve:
         """All filters in force, opened and checked; ``by_size`` as in `FilterSieve`. Raises `FilterError`."""
+        from hashscan.known.sieve import FilterSieve  # noqa: PLC0415
+
         return FilterSieve([self._open_verified(target) for target in lists.targets], by_size=by_size)
 
     def withdrawn(self, lists: Lists) -> Withdrawn:
@@ -255,5 +283,8 @@ class Shelf:
 
     def _open(self, target: Target, path: Path) -> FilterInForce:
         filter_key = self.ring.filter_key(target.list.id, target.list.epoch)
+        from hashscan.known.bloom import open_filter  # noqa: PLC0415
+        from hashscan.known.sieve import FilterInForce  # noqa: PLC0415
+
         opened = open_filter(path, target.list, filter_key)
         return FilterInForce(target.list, opened, filter_key, opened.header.algorithms, opened.header.also)

@@ -10,13 +10,17 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import FilterError, NotPublishedError, StateError
 from hashscan.known import memo as remembered
 from hashscan.known.chain import MAX_PROOF_BYTES, MAX_VERDICT_KEYS_BYTES, VERDICT_KEYS, Chain, Verified, pack, unpack
 from hashscan.known.published import lists_of
-from hashscan.ports import Fetcher, Lists
+from hashscan.model import Lists
+
+if TYPE_CHECKING:  # status is asked every minute, and fetches nothing
+    from hashscan.ports import Fetcher
 
 ACCEPTED = "accepted.json"
 METADATA = "metadata"

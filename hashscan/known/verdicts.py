@@ -10,8 +10,8 @@ from blake3 import blake3
 from hashscan.errors import FilterError, ServiceUnavailable
 from hashscan.known import envelopes
 from hashscan.known.container import list_ref
-from hashscan.model import Act, Algorithm, ListRef, Receipt, Standing, Tagged, Verdict
-from hashscan.ports import LogHead, Question, VerdictKey
+from hashscan.model import Act, Algorithm, ListRef, Receipt, Standing, Tagged, Verdict, VerdictKey
+from hashscan.ports import LogHead, Question
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 
 MAX_AGE = 15 * 60.0  # seconds

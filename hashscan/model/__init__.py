@@ -20,6 +20,13 @@ from hashscan.model.cases import (
     Outcome,
     Receipt,
 )
+from hashscan.model.lists import (
+    Delta,
+    Lists,
+    PublishedFile,
+    Target,
+    VerdictKey,
+)
 from hashscan.model.nouns import (
     Act,
     Algorithm,
@@ -53,6 +60,7 @@ __all__ = [
     "Candidate",
     "Case",
     "CaseState",
+    "Delta",
     "Dispute",
     "Event",
     "FileEntry",
@@ -61,8 +69,10 @@ __all__ = [
     "HashedFile",
     "Json",
     "ListRef",
+    "Lists",
     "Outcome",
     "Place",
+    "PublishedFile",
     "Reason",
     "Receipt",
     "Removal",
@@ -71,6 +81,8 @@ __all__ = [
     "Source",
     "Standing",
     "Tagged",
+    "Target",
     "Verdict",
+    "VerdictKey",
     "Warned",
 ]

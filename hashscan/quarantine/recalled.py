@@ -1,8 +1,8 @@
 """All cases for somebody who asks every minute: what has not changed since it was read is remembered in the cache folder.
 
-A record is never written in place: each step puts a new file under its name (`atomic.replace_file`), so that inode, size and
-times say whether it is the one that was read. 5,000 records take half a second to read and check, and 30 ms to look at. A memo
-that is missing, damaged or of another form is a memo of nothing.
+A record is never written in place: each step puts a new file under its name (`atomic.replace_file`), so that its inode and its
+ctime, which nobody can set, say whether it is the one that was read. 5,000 records take half a second to read and check, and
+30 ms to look at. A memo that is missing, damaged or of another form is a memo of nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hashscan.errors import QuarantineError
 from hashscan.model import Case, CaseState
 
 MEMO = "cases.json"
-_FORMAT = 1
+_FORMAT = 2
 _MAX_BYTES = 64 << 20
 _CASE_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -32,15 +32,13 @@ class Brief(NamedTuple):
 
     id: str
     state: CaseState
-    size: int
     entry: str
     list_id: str
-    verdict_id: str
     opened: float
 
 
-Key: TypeAlias = list[int]
-"""Inode, size, mtime and ctime of a record."""
+Key: TypeAlias = tuple[int, int]
+"""Inode and ctime (nanoseconds) of a record; zeros where there is none."""
 Read: TypeAlias = Callable[[Sequence[str]], Sequence[Case]]
 """Reads the records of some cases."""
 
@@ -52,7 +50,7 @@ def recalled(vault: Path, cache: Path, read: Read) -> list[Brief]:
     """
     keys = _keys(vault / "cases")
     memo = _load(cache / MEMO) if keys else {}
-    known = {case_id: case for case_id, key in keys.items() if (case := _case(case_id, key, memo.get(case_id))) is not None}
+    known = _known(keys, memo)
     fresh = (
         [_brief(case) for case in read([case_id for case_id in keys if case_id not in known])] if len(known) < len(keys) else []
     )
@@ -63,7 +61,7 @@ def recalled(vault: Path, cache: Path, read: Read) -> list[Brief]:
 
 
 def _keys(folder: Path) -> dict[str, Key]:
-    """What tells each record from another one; zeros for a case that has none."""
+    """What tells each record from another one."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -71,7 +69,7 @@ def _keys(folder: Path) -> dict[str, Key]:
     except OSError as error:
         raise QuarantineError(f"the vault {folder.parent} cannot be read: {error.strerror}") from error
     try:
-        return {name: _key(f"{name}/record.json", fd) for name in sorted(os.listdir(fd)) if _CASE_ID.fullmatch(name)}
+        return {name: _key(name + "/record.json", fd) for name in os.listdir(fd) if _CASE_ID.fullmatch(name)}
     finally:
         os.close(fd)
 
@@ -80,29 +78,32 @@ def _key(path: str, folder: int) -> Key:
     try:
         status = os.stat(path, dir_fd=folder)
     except OSError:  # whoever reads it says what is wrong
-        return [0, 0, 0, 0]
-    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        return 0, 0
+    return status.st_ino, status.st_ctime_ns
 
 
 def _brief(case: Case) -> Brief:
-    return Brief(case.id, case.state, case.size, case.entry, case.list_id, case.verdict_id, case.opened)
+    return Brief(case.id, case.state, case.entry, case.list_id, case.opened)
 
 
 def _row(case: Brief, key: Key) -> list[Any] | None:
     """What is remembered of a case; nothing of one that is damaged: it is looked at each time."""
     if case.state is CaseState.DAMAGED or not any(key):
         return None
-    return [key, case.state.value, case.size, case.entry, case.list_id, case.verdict_id, case.opened]
+    return [*key, case.state.value, case.entry, case.list_id, case.opened]
 
 
-def _case(case_id: str, key: Key, row: Any) -> Brief | None:
-    """The case in a row of the memo, where the row is about the record that is there now."""
-    with suppress(ValueError, TypeError, KeyError):
-        was, state, *texts, opened = row
-        size, entry, list_id, verdict_id = texts
-        if was == key:
-            return Brief(case_id, _STATES[state], int(size), str(entry), str(list_id), str(verdict_id), float(opened))
-    return None
+def _known(keys: Mapping[str, Key], memo: Mapping[str, Any]) -> dict[str, Brief]:
+    """The cases whose row in the memo is about the record that is there now."""
+    known = {}
+    for case_id, key in keys.items():
+        try:
+            inode, changed, state, entry, list_id, opened = memo[case_id]
+            if (inode, changed) == key:
+                known[case_id] = Brief(case_id, _STATES[state], str(entry), str(list_id), float(opened))
+        except (KeyError, TypeError, ValueError, OverflowError):  # a new case, or a damaged row
+            continue
+    return known
 
 
 def _load(path: Path) -> Mapping[str, Any]:

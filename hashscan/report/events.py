@@ -10,7 +10,6 @@ import base64
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Literal, TypeAlias
 
@@ -20,6 +19,7 @@ from hashscan.model import Candidate, Case, Event, Finding, Json, ListRef, Skipp
 from hashscan.ports import ActionResult
 from hashscan.report.escape import escape, printable
 from hashscan.report.tally import Tally
+from hashscan.units import rfc3339
 
 Change: TypeAlias = Literal["new", "updated", "unchanged", "removed"]
 """What a sync did to one list on this host."""
@@ -229,11 +229,6 @@ def test() -> Event:
 def shown_path(path: PurePath) -> str:
     """A path of ours as it may be shown."""
     return escape(os.fsencode(path))
-
-
-def rfc3339(seconds: float) -> str:
-    """Seconds since 1970 as RFC 3339 in UTC with milliseconds. For our own times: an mtime may be in the year 30000."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _named(path: bytes) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from hashscan.errors import IncompleteError
 from hashscan.model import Event, Json
-from hashscan.report.events import rfc3339
+from hashscan.units import rfc3339
 
 SCHEMA = "hashscan.event/1"
 ENVELOPE = frozenset({"schema", "type", "time", "run_id", "seq", "host"})

@@ -18,10 +18,10 @@ from hashscan import __version__
 from hashscan.model import Json
 from hashscan.report import page_parts as parts
 from hashscan.report.document import fingerprint
-from hashscan.report.events import rfc3339
 from hashscan.report.fields import text
 from hashscan.report.page_result import result
 from hashscan.report.page_words import signatures, words
+from hashscan.units import rfc3339
 
 
 @cache

@@ -15,9 +15,9 @@ from typing import Any
 from hashscan import __version__
 from hashscan.errors import ExitCode, HashscanError
 from hashscan.model import Event, Json
-from hashscan.report.events import rfc3339
 from hashscan.report.fields import number, table
 from hashscan.report.timeline import Timeline
+from hashscan.units import rfc3339
 
 SCHEMA = "hashscan.report/1"
 MOST_FINDINGS = 2000

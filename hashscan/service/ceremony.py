@@ -14,7 +14,7 @@ from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import HashscanError, UsageError
 from hashscan.known.envelopes import key_id
 from hashscan.known.metadata import RootPlan, check_root, draft_root, read_root, signed_by
-from hashscan.ports import VerdictKey
+from hashscan.model import VerdictKey
 from hashscan.service import keys
 from hashscan.service.keys import ROOT_ROLES, OnlineKeys
 from hashscan.service.root_keys import Draft, day, make_root_key, read_draft, sign_draft, write_draft

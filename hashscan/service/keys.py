@@ -23,7 +23,7 @@ from hashscan.atomic import fsync_directory, make_private_directory
 from hashscan.errors import HashscanError, UsageError
 from hashscan.known.envelopes import SigningKey, key_id
 from hashscan.known.metadata import MAX_ROOT_BYTES, RootPlan, read_root
-from hashscan.ports import VerdictKey
+from hashscan.model import VerdictKey
 from hashscan.service.asking import Asking, Statement
 from hashscan.service.private_files import read_key, write_key
 from hashscan.service.store import Store

@@ -15,8 +15,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from hashscan.known.keys import KeyRing
-from hashscan.model import Algorithm, ListRef
-from hashscan.ports import VerdictKey
+from hashscan.model import Algorithm, ListRef, VerdictKey
 from hashscan.service import admin
 from hashscan.service.keys import OnlineKeys
 from hashscan.service.store import open_store

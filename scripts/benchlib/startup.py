@@ -95,7 +95,7 @@ def _timed(line: Sequence[str], env: Mapping[str, str]) -> tuple[float, float]:
 
 
 def _host(folder: Path, env: Mapping[str, str]) -> Path:
-    """An enrolled host whose lists are in force; its configuration."""
+    """An enrolled host whose lists are in force, and which was scanned once; its configuration."""
     data, source, etc = folder / "service", folder / "list", folder / "etc"
     folder.mkdir(parents=True)
     admin.init(data, name="bench", root_keys=folder / "root-keys")
@@ -110,9 +110,10 @@ def _host(folder: Path, env: Mapping[str, str]) -> Path:
             f'[service]\nurl = "{service.url}"\nprovider = "bench"\n{files}root_file = "root.json"\n'
             "[paths]\n" + "".join(f'{name} = "../{name}"\n' for name in ("state", "run", "cache"))
         )
-        line = [sys.executable, "-m", "hashscan", "--config", str(config), "sync", "-q"]
-        subprocess.run(line, check=True, env=dict(env))
-    (folder / "cache").mkdir(mode=0o700, exist_ok=True)
+        (folder / "srv").mkdir()
+        for what in (["sync"], ["scan", str(folder / "srv")]):
+            line = [sys.executable, "-m", "hashscan", "--config", str(config), *what, "-q"]
+            subprocess.run(line, check=True, env=dict(env))
     return config
 
 

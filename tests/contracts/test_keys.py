@@ -19,7 +19,7 @@ from hashscan.jobs.rekey import fetch_ring
 from hashscan.known.codes import Code, read_code
 from hashscan.known.enrolment import Application, api_key_sha256, new_api_key, open_handover
 from hashscan.known.keys import KeyRing
-from hashscan.ports import VerdictKey
+from hashscan.model import VerdictKey
 from hashscan.service import admin
 from hashscan.service.embedded import start_embedded
 from hashscan.service.keys import OnlineKeys

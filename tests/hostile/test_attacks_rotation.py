@@ -10,7 +10,7 @@ import pytest
 from hashscan.cli import wiring
 from hashscan.known.envelopes import SigningKey
 from hashscan.known.keys import KeyRing
-from hashscan.ports import Lists
+from hashscan.model import Lists
 from tests.support.faults import Wire, everywhere
 from tests.support.gateway import Endpoint, Spot
 from tests.support.siege import Agent, Siege, besieged

@@ -22,7 +22,7 @@ import pytest
 
 from hashscan.errors import FilterError, HashscanError
 from hashscan.jobs.audit_log import audit_log
-from hashscan.ports import Lists
+from hashscan.model import Lists
 from hashscan.quarantine import record_codec as records
 from hashscan.quarantine.limits import Limits
 from hashscan.quarantine.seal import Recipients

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hashscan.errors import FilterError
 from hashscan.known.trust import TufTrust, may_replace
-from hashscan.ports import Fetcher, Lists
+from hashscan.model import Lists
+from hashscan.ports import Fetcher
 from tests.support.hotline import NOW, Hotline
 from tests.support.repository import Repository
 

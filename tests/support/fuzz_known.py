@@ -41,8 +41,8 @@ from hashscan.known.envelopes import SigningKey
 from hashscan.known.keys import KeyRing, ProviderKey, token
 from hashscan.known.notifications import Count, Notification
 from hashscan.known.verdicts import Asked, open_receipts, open_verdict, read_again
-from hashscan.model import Algorithm, Dispute, ListRef, Receipt, Tagged, Verdict
-from hashscan.ports import Lists, Question, VerdictKey
+from hashscan.model import Algorithm, Dispute, ListRef, Lists, Receipt, Tagged, Verdict, VerdictKey
+from hashscan.ports import Question
 from hashscan.strict_json import Fields, StrictJsonError, parse_object
 from tests.support.agents import with_keys
 from tests.support.fuzzing import Target

@@ -16,8 +16,8 @@ from hashscan.known import envelopes
 from hashscan.known.chain import Chain, Verified, pack, unpack
 from hashscan.known.published import lists_of
 from hashscan.known.shelf import Shelf
-from hashscan.model import Outcome
-from hashscan.ports import Backlog, Fetcher, Lists, LogHead, Question, Service
+from hashscan.model import Lists, Outcome
+from hashscan.ports import Backlog, Fetcher, LogHead, Question, Service
 from tests.support.standin import Publisher
 
 

@@ -21,8 +21,8 @@ from hashscan.known.keys import KeyRing, ProviderKey, token
 from hashscan.known.metadata import TargetFileSpec
 from hashscan.known.sizes import encode_sizes
 from hashscan.known.trust import TufTrust
-from hashscan.model import Act, Algorithm, Candidate, FileEntry, HashedFile, ListRef, Outcome, Place, Standing
-from hashscan.ports import Backlog, LogHead, Question, VerdictKey
+from hashscan.model import Act, Algorithm, Candidate, FileEntry, HashedFile, ListRef, Outcome, Place, Standing, VerdictKey
+from hashscan.ports import Backlog, LogHead, Question
 from tests.support.repository import PIECE as _PIECE
 from tests.support.repository import Repository, file_spec
 

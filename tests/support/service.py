@@ -19,8 +19,7 @@ from hashscan.errors import FilterError, NotPublishedError
 from hashscan.known import envelopes
 from hashscan.known.keys import KeyRing
 from hashscan.known.trust import TufTrust
-from hashscan.model import Algorithm
-from hashscan.ports import Lists
+from hashscan.model import Algorithm, Lists
 from hashscan.service import admin, reviewing
 from hashscan.service.app import create_app
 from hashscan.service.importers.port import Shape

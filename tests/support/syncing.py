@@ -11,8 +11,8 @@ from hashscan.jobs.sync import SyncTools, sync
 from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf
 from hashscan.known.trust import TufTrust
-from hashscan.model import Case, ListRef
-from hashscan.ports import Fetcher, Lists, VerdictKey
+from hashscan.model import Case, ListRef, Lists, VerdictKey
+from hashscan.ports import Fetcher
 from tests.support.acting import Told
 from tests.support.hotline import NOW, Hotline, Known, hashed
 

@@ -15,9 +15,9 @@ import click
 import pytest
 from rich.color import ColorSystem
 
-from hashscan.cli.basics import Talk
 from hashscan.cli.folding import columns, folded
 from hashscan.cli.lines import styled
+from hashscan.cli.talking import Talk
 from hashscan.errors import IncompleteError
 from hashscan.model import Event, ListRef, Source
 from hashscan.report import events

@@ -18,8 +18,8 @@ from hashscan.known import envelopes
 from hashscan.known.keys import KeyRing, ProviderKey
 from hashscan.known.trust import TufTrust
 from hashscan.known.verdicts import verdict_id
-from hashscan.model import Act, Algorithm, Candidate, HashedFile, Standing
-from hashscan.ports import Trust, VerdictKey
+from hashscan.model import Act, Algorithm, Candidate, HashedFile, Standing, VerdictKey
+from hashscan.ports import Trust
 from hashscan.quarantine import proofs, record_codec
 from hashscan.quarantine.policy import Limits
 from hashscan.quarantine.vault import Grounds, Manner, Vault

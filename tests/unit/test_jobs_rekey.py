@@ -17,7 +17,7 @@ from hashscan.jobs.rekey import MAX_AGE, MAX_AHEAD, Rekeying, fetch_ring, merged
 from hashscan.known.enrolment import wrap_ring
 from hashscan.known.envelopes import PROVIDER_KEYS, VERDICT, SigningKey
 from hashscan.known.keys import KeyRing, ProviderKey
-from hashscan.ports import VerdictKey
+from hashscan.model import VerdictKey
 from hashscan.service import admin
 from hashscan.service.keys import OnlineKeys
 from hashscan.service.tables import Phase

@@ -10,7 +10,7 @@ import pytest
 from hashscan.errors import FilterError
 from hashscan.known import clock
 from hashscan.known.clock import Seen, read_last_sync, refuse_doubt, seen, write_last_sync
-from hashscan.ports import Lists
+from hashscan.model import Lists
 
 NOW = 1_790_000_000.0
 HOUR = 3600.0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hashscan.errors import FilterError, UsageError
 from hashscan.known import envelopes
-from hashscan.ports import VerdictKey
+from hashscan.model import VerdictKey
 from hashscan.strict_json import StrictJsonError
 from tests.support.budget import attempts
 from tests.support.hotline import envelope_of

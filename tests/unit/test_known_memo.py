@@ -11,7 +11,7 @@ import pytest
 from hashscan.errors import FilterError
 from hashscan.known.memo import MEMO
 from hashscan.known.trust import TufTrust
-from hashscan.ports import Lists
+from hashscan.model import Lists
 from tests.support.hotline import LIST, PROVIDER, Hotline, Known
 
 HOTLINE = Hotline(lists={LIST: [Known(b"x")]})

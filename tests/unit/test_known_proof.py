@@ -17,7 +17,7 @@ from hashscan.errors import FilterError
 from hashscan.known.chain import MAX_PROOF_BYTES, VERDICT_KEYS, Chain, pack, unpack
 from hashscan.known.proof import verify
 from hashscan.known.trust import TufTrust
-from hashscan.ports import Lists
+from hashscan.model import Lists
 from tests.support.agents import with_keys
 from tests.support.hotline import LIST, NOW, PROVIDER, Hotline, Known
 from tests.support.repository import Repository, make_keys

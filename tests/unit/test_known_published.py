@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hashscan.errors import FilterError
 from hashscan.known.chain import Verified
 from hashscan.known.published import MAX_DELTAS, MAX_LISTS, MAX_WAIT, MAX_WITHDRAWN_BYTES, lists_of
-from hashscan.model import ListRef
-from hashscan.ports import Delta, Lists, PublishedFile, Target, VerdictKey
+from hashscan.model import Delta, ListRef, Lists, PublishedFile, Target, VerdictKey
 from tests.support.hotline import NOW, PROVIDER
 
 SHA = "ab" * 32

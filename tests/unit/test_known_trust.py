@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from hashscan.errors import FilterError, NotPublishedError
 from hashscan.known.trust import MAX_AHEAD, FolderFetcher, may_replace
-from hashscan.model import ListRef
-from hashscan.ports import Lists, PublishedFile, Target
+from hashscan.model import ListRef, Lists, PublishedFile, Target
 from tests.support.hotline import LIST, NOW, PROVIDER, Hotline
 
 # Place in time.

@@ -20,7 +20,7 @@ from hashscan.known import chain
 from hashscan.known.chain import MAX_ROTATIONS
 from hashscan.known.trust import ACCEPTED, METADATA
 from hashscan.known.updater import ROOTS, refresh, seed
-from hashscan.ports import Lists
+from hashscan.model import Lists
 from tests.support.agents import Agent, Tampering, with_keys
 from tests.support.children import run
 from tests.support.hotline import LIST, NOW, PROVIDER, Hotline, Known

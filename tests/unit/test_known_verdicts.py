@@ -12,8 +12,8 @@ from blake3 import blake3
 from hashscan.errors import FilterError, ServiceUnavailable
 from hashscan.known import envelopes
 from hashscan.known.verdicts import MAX_AGE, MAX_AHEAD, MAX_TTL, Asked, open_receipts, open_verdict, read_again
-from hashscan.model import Act, Algorithm, Receipt, Standing, Tagged, Verdict
-from hashscan.ports import Question, VerdictKey
+from hashscan.model import Act, Algorithm, Receipt, Standing, Tagged, Verdict, VerdictKey
+from hashscan.ports import Question
 from tests.support.hotline import LIST, NOW, PROVIDER, Hotline, Known
 
 HOTLINE = Hotline(lists={LIST: [Known(b"harmless")]})

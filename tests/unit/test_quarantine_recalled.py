@@ -103,9 +103,9 @@ def test_a_record_with_the_old_times_and_another_inode_is_read(story: Story) -> 
         b"{",
         b"[" * 100_000,
         b"[]",
-        b'{"format": 2, "cases": {}}',
-        b'{"format": 1, "cases": 7}',
-        b'{"format": 1, "cases": {"%s": 7}}',
+        b'{"format": 1, "cases": {}}',
+        b'{"format": 2, "cases": 7}',
+        b'{"format": 2, "cases": {"%s": 7}}',
     ],
 )
 def test_a_damaged_memo_is_a_memo_of_nothing(story: Story, damage: bytes) -> None:
@@ -122,9 +122,9 @@ def test_a_memo_with_odd_rows_is_believed_in_nothing(story: Story) -> None:
     whole, _ = reading.look(cache)
     memo = json.loads((cache / MEMO).read_text())
     first, second, third = sorted(memo["cases"])
-    memo["cases"][first][1] = "dancing"
-    memo["cases"][second] = memo["cases"][second][:3]
-    memo["cases"][third][6] = "yesterday"
+    memo["cases"][first][2] = "dancing"
+    memo["cases"][second] = memo["cases"][second][:4]
+    memo["cases"][third][5] = "yesterday"
     (cache / MEMO).write_text(json.dumps(memo))
     again, asked = reading.look(cache)
     assert (again, asked) == (whole, sorted([first, second, third]))

@@ -17,6 +17,7 @@ from hashscan.report import events, schema
 from hashscan.report.escape import unescape
 from hashscan.report.ndjson import NdjsonReporter
 from hashscan.report.tally import Tally
+from hashscan.units import rfc3339
 from tests.support import nouns
 from tests.support.telling import TYPES, every_event, tally
 
@@ -161,4 +162,4 @@ def test_every_error_of_the_family_has_its_event(kind: type[HashscanError]) -> N
     [(0, "1970-01-01T00:00:00.000Z"), (1_700_000_000.25, "2023-11-14T22:13:20.250Z"), (1e9, "2001-09-09T01:46:40.000Z")],
 )
 def test_times_are_utc_with_milliseconds(seconds: float, text: str) -> None:
-    assert events.rfc3339(seconds) == text
+    assert rfc3339(seconds) == text

@@ -15,7 +15,7 @@ from hashscan.errors import UsageError
 from hashscan.known import envelopes
 from hashscan.known.envelopes import SigningKey, key_id
 from hashscan.known.metadata import read_root
-from hashscan.ports import VerdictKey
+from hashscan.model import VerdictKey
 from hashscan.service import ceremony, keys
 from hashscan.service.keys import LISTED_AFTER, MAX_IN_USE, MAX_LISTED, OVERLAP, OnlineKeys
 from hashscan.service.store import Store

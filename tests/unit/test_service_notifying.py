@@ -11,8 +11,7 @@ from hashscan.errors import FilterError, HashscanError, UsageError
 from hashscan.known import envelopes, notifications
 from hashscan.known.envelopes import SigningKey
 from hashscan.known.notifications import Count, K, Notification, rounded, told, verify
-from hashscan.model import Action, Outcome
-from hashscan.ports import VerdictKey
+from hashscan.model import Action, Outcome, VerdictKey
 from hashscan.service import keys as service_keys
 from hashscan.service.access import authenticate
 from hashscan.service.keys import OnlineKeys

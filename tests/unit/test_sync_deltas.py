@@ -15,8 +15,7 @@ from hashscan.jobs.selftest import require_self_test
 from hashscan.jobs.sync import seconds_left, wait_for_turn
 from hashscan.known import clock, delta
 from hashscan.known.keys import KeyRing, ProviderKey
-from hashscan.model import Case, CaseState, ListRef, Place
-from hashscan.ports import Delta, PublishedFile, Target, VerdictKey
+from hashscan.model import Case, CaseState, Delta, ListRef, Place, PublishedFile, Target, VerdictKey
 from tests.support.hotline import BOTH, NOW, Hotline, Known, raw
 from tests.support.syncing import A1, A2, OLD, Broken, Host, Roomy, raising
 
