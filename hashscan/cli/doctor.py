@@ -38,8 +38,8 @@ _OF_ALERTS = ("alerts.ping_url_file", "alerts.webhook_secret_file")
 def command(config: Path | None, paths: tuple[bytes, ...], *, online: bool, as_json: bool) -> int:
     """What would keep this host from doing its job? Finds, explains, and says what to do. Changes nothing.
 
-    PATHS are the folders that are scanned; left out, those of the last scan. Exit 20: a scan would not do its job. Exit 3:
-    somebody should know something.
+    PATHS are the folders that are scanned; left out, those of the last scan, or before the first what it will be given.
+    Exit 20: a scan would not do its job. Exit 3: somebody should know something.
     """
     with talking.conversation(talking.Talk(json=as_json, quiet=True, text_on_stdout=True, progress=False)) as (reporter, _):
         try:
@@ -130,12 +130,13 @@ def _hours(data: Any, key: str) -> float | None:
 
 
 def _last_roots(settings: Settings) -> list[bytes]:
-    """Those of the last scan that is remembered."""
+    """Those of the last scan that is remembered; before the first, those that are configured for it."""
     with suppress(StateError):
         runs = [run for run in talking.history(settings).all() if isinstance(run, dict) and run.get("command") == "scan"]
         named = [text(root, "path") for run in runs[-1:] for root in rows(run, "roots")]
-        return [unescape(path) for path in named if path.startswith("/")]
-    return []
+        if named:
+            return [unescape(path) for path in named if path.startswith("/")]
+    return [os.fsencode(root) for root in settings.scan.roots] or examine.nightly_roots()
 
 
 def _folders(settings: Settings) -> list[FolderFacts]:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import secrets
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ _STATUS_OFFSET = 40  # of its field `status`, where long has 8 bytes
 _STA_UNSYNC = 0x40
 _TIMERS = tuple(f"/etc/systemd/system/timers.target.wants/hashscan-{name}.timer" for name in ("scan", "read"))
 _CRON = ("/etc/cron.d/hashscan", "/etc/cron.daily/hashscan")
+_DEFAULTS = "/etc/default/hashscan"
+_MAX_DEFAULTS = 1 << 16  # bytes
+_SCANNED = [b"/home", b"/srv", b"/var/www"]  # where that file does not say; tests hold the units to it
 _NO_DONTCACHE = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 
 
@@ -109,6 +113,20 @@ def synchronized() -> bool | None:
 def schedule(top: Path = Path("/")) -> list[str]:
     """Timers that are switched on, and cron files."""
     return [path for path in (*_TIMERS, *_CRON) if os.path.lexists(top / path.lstrip("/"))]
+
+
+def nightly_roots(top: Path = Path("/")) -> list[bytes]:
+    """What a timer's scan will be given: SCAN_ROOTS of /etc/default/hashscan, or what the units have. Nothing without a timer.
+
+    Drop-ins of the units are not looked into: what a scan was really given is known after the first.
+    """
+    if not any(os.path.lexists(top / path.lstrip("/")) for path in _TIMERS):
+        return []
+    with suppress(OSError, ValueError), (top / _DEFAULTS.lstrip("/")).open("rb") as stream:
+        set_there = re.findall(r"^\s*SCAN_ROOTS=(.*)$", os.fsdecode(stream.read(_MAX_DEFAULTS)), re.MULTILINE)
+        if set_there:  # the last one counts, and systemd splits it at spaces
+            return [os.fsencode(root) for root in " ".join(shlex.split(set_there[-1])).split()]
+    return list(_SCANNED)
 
 
 def kernel(folder: Path) -> Mapping[str, bool]:

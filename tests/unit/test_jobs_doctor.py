@@ -23,6 +23,7 @@ from hashscan.jobs.doctor_facts import Facts, FolderFacts, MountFacts, RootFacts
 from hashscan.model import CaseState
 from hashscan.quarantine.lock import RunLock
 from tests.support.tls import Certificates, LoopbackServer
+from tests.support.world import REPOSITORY
 
 NOW = 1_790_000_000.0
 DAY = 86_400.0
@@ -221,6 +222,35 @@ def test_schedules(tmp_path: Path) -> None:
     wants.mkdir(parents=True)
     (wants / "hashscan-scan.timer").symlink_to("/nowhere")
     assert examine.schedule(tmp_path) == ["/etc/systemd/system/timers.target.wants/hashscan-scan.timer"]
+
+
+@pytest.mark.parametrize(
+    ("said", "roots"),
+    [
+        (None, [b"/home", b"/srv", b"/var/www"]),
+        ("# SCAN_ROOTS=/x\n", [b"/home", b"/srv", b"/var/www"]),
+        ("SCAN_ROOTS=/a\nSCAN_ROOTS='/b  /c'\n", [b"/b", b"/c"]),
+        ('SCAN_ROOTS="/b"\nOTHER=1\n', [b"/b"]),
+        ("SCAN_ROOTS=\n", []),
+        ("SCAN_ROOTS='/b\n", [b"/home", b"/srv", b"/var/www"]),
+    ],
+)
+def test_what_the_night_reads(tmp_path: Path, said: str | None, roots: list[bytes]) -> None:
+    assert examine.nightly_roots(tmp_path) == []
+    wants = tmp_path / "etc/systemd/system/timers.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "hashscan-scan.timer").symlink_to("/nowhere")
+    if said is not None:
+        (tmp_path / "etc/default").mkdir()
+        (tmp_path / "etc/default/hashscan").write_text(said)
+    assert examine.nightly_roots(tmp_path) == roots
+
+
+@pytest.mark.parametrize("name", ["hashscan-scan.service", "hashscan-read.service"])
+def test_the_units_read_what_the_doctor_takes_for_their_roots(name: str) -> None:
+    unit = (REPOSITORY / "packaging/systemd" / name).read_text()
+    assert f'\nEnvironment="SCAN_ROOTS={b" ".join(examine._SCANNED).decode()}"\n' in unit
+    assert f"\nEnvironmentFile=-{examine._DEFAULTS}\n" in unit
 
 
 def test_the_owner_of_the_lock_is_named(tmp_path: Path) -> None:
