@@ -12,7 +12,7 @@ from hashscan.known import envelopes
 from hashscan.known.envelopes import Opened
 from hashscan.known.judge import grade
 from hashscan.known.verdicts import Said, read_again, verdict_id
-from hashscan.model import Act, FileEntry, Grade, HashedFile, Lists, Source, Standing, Tagged
+from hashscan.model import Act, Grade, Lists, Source, Standing, Tagged
 from hashscan.ports import Trust
 from hashscan.quarantine.vault import Kept, Vault
 from hashscan.strict_json import StrictJsonError
@@ -154,7 +154,7 @@ class _Proof:
 
     def _digests(self) -> str:
         key = bytes.fromhex(self._kept_proof.confirm_key)
-        hashed = self._hashed()
+        hashed = self._record.hashed()
         # MD5 alone was a match only where this host's configuration said so then; whether it did, nobody has signed.
         agreeing = [one for one in self._tagged if grade(hashed, one, key, md5_is_enough=True) is Grade.MATCH]
         _require(agreeing, "the tags of the entry are not those of the digests in the record")
@@ -168,19 +168,3 @@ class _Proof:
         one = self._tagged[0]
         _require(allowed, f"the entry was {one.standing} and the list asked for: {one.act}")
         return "the entry was active, and the list asked for quarantine"
-
-    def _hashed(self) -> HashedFile:
-        file = self._record.file
-        entry = FileEntry(
-            place=self._record.place,
-            device=file.device,
-            inode=file.inode,
-            size=file.size,
-            mtime_ns=file.mtime_ns,
-            ctime_ns=file.ctime_ns,
-            mode=file.mode,
-            uid=file.uid,
-            gid=file.gid,
-            links=file.links,
-        )
-        return HashedFile(entry, self._record.digests)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hashscan.errors import QuarantineError, UsageError
-from hashscan.model import Case, CaseState, FileEntry, HashedFile
+from hashscan.model import Case, CaseState, HashedFile
 from hashscan.ports import LogHead
 from hashscan.quarantine import checking, export, glance, held, keeping, log, proofs, restore
 from hashscan.quarantine import record_codec as records
@@ -58,21 +58,7 @@ class Cabinet:
 
     def hashed(self, case_id: str) -> HashedFile:
         """The file of a case as the scan saw it: what a waiting case is asked about again."""
-        record = self._record(case_id)
-        file = record.file
-        entry = FileEntry(
-            place=record.place,
-            device=file.device,
-            inode=file.inode,
-            size=file.size,
-            mtime_ns=file.mtime_ns,
-            ctime_ns=file.ctime_ns,
-            mode=file.mode,
-            uid=file.uid,
-            gid=file.gid,
-            links=file.links,
-        )
-        return HashedFile(entry, record.digests)
+        return self._record(case_id).hashed()
 
     def shown(self, case_id: str, detail: str) -> None:
         """Somebody looked at what is not shown by itself: names, a whole record."""

@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from hashscan.model import Algorithm, Case, CaseState, Finding, Json, Place
+from hashscan.model import Algorithm, Case, CaseState, FileEntry, Finding, HashedFile, Json, Place
 
 MAX_XATTR_BYTES = 64 << 10
 _MAX_HISTORY = 1000  # lines: a case that is restored again and again still has a readable record
@@ -180,6 +180,23 @@ class Record:
             tenant=self.tenant,
             sealed=self.stored.form is Form.SEALED,
         )
+
+    def hashed(self) -> HashedFile:
+        """The file as the scan saw it, with its digests."""
+        file = self.file
+        entry = FileEntry(
+            place=self.place,
+            device=file.device,
+            inode=file.inode,
+            size=file.size,
+            mtime_ns=file.mtime_ns,
+            ctime_ns=file.ctime_ns,
+            mode=file.mode,
+            uid=file.uid,
+            gid=file.gid,
+            links=file.links,
+        )
+        return HashedFile(entry, self.digests)
 
 
 def describe(finding: Finding) -> dict[str, Json]:

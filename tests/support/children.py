@@ -45,4 +45,20 @@ class Death:
         self.steps += 1
 
 
+class Stopped(BaseException):
+    """What `Stopping` raises: nobody catches it by mistake."""
+
+
+class Stopping:
+    """A step hook like `Death` that ends the work in hand only, by `Stopped`."""
+
+    def __init__(self, moment: int) -> None:
+        self._left = moment
+
+    def __call__(self, name: str) -> None:
+        if not self._left:
+            raise Stopped
+        self._left -= 1
+
+
 NEVER = -1

@@ -15,6 +15,7 @@ from hashscan.quarantine.limits import Limits
 from hashscan.quarantine.log import check, raw_lines
 from hashscan.quarantine.recovery import Recovered
 from hashscan.quarantine.vault import Manner, Vault
+from tests.support.children import Stopped, Stopping
 from tests.support.findings import make_finding
 from tests.support.interfering import DATA
 
@@ -95,8 +96,8 @@ def test_killed_at_every_step_a_purge_ends(tree: Path, tmp_path: Path) -> None:
         (tree / "www/a").write_bytes(DATA)
         case_id = Vault(root, Limits(), lambda: NOW).handle(make_finding(tree / "www/a", tree)).case_id
         try:
-            Cabinet(root, lambda: NOW, actor="ann", step=_Killed(moment)).purge(case_id, by="ann", reason="x")
-        except _Death:
+            Cabinet(root, lambda: NOW, actor="ann", step=Stopping(moment)).purge(case_id, by="ann", reason="x")
+        except Stopped:
             results = Vault(root, Limits(), lambda: NOW).recover()
         else:
             break
@@ -112,20 +113,6 @@ def test_killed_at_every_step_a_purge_ends(tree: Path, tmp_path: Path) -> None:
         moment += 1
     assert seen == {CaseState.DONE, CaseState.PURGED}
     assert moment >= 10
-
-
-class _Death(BaseException):
-    pass
-
-
-class _Killed:
-    def __init__(self, moment: int) -> None:
-        self._left = moment
-
-    def __call__(self, _: str) -> None:
-        if not self._left:
-            raise _Death
-        self._left -= 1
 
 
 @pytest.mark.parametrize(

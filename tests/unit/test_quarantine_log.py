@@ -15,6 +15,7 @@ from hashscan.errors import QuarantineError
 from hashscan.ports import LogHead
 from hashscan.quarantine.log import MAX_DETAIL_CHARS, MAX_LINE_BYTES, START, Line, Log, What, check, raw_lines, read_line
 from hashscan.strict_json import StrictJsonError
+from tests.support.children import Stopped, Stopping
 
 
 def _log(tmp_path: Path, **more: object) -> Log:
@@ -155,10 +156,10 @@ def test_killed_at_every_step_the_log_holds(tmp_path: Path) -> None:
             first = Log(path, lambda: 1.0, "a").append(What.TAKEN)
             with path.open("ab") as stream:
                 stream.write(torn)
-            steps = _Killed(moment)
+            steps = Stopping(moment)
             try:
                 Log(path, lambda: 2.0, "b", steps).append(What.PURGED)
-            except _Death:
+            except Stopped:
                 Log(path, lambda: 3.0, "c").append(What.RECOVERED)
             else:
                 break
@@ -166,20 +167,6 @@ def test_killed_at_every_step_the_log_holds(tmp_path: Path) -> None:
             assert (told.broken, told.torn, told.has[first]) == (0, False, True)
             moment += 1
         assert moment >= 2
-
-
-class _Death(BaseException):
-    pass
-
-
-class _Killed:
-    def __init__(self, moment: int) -> None:
-        self._left = moment
-
-    def __call__(self, _: str) -> None:
-        if not self._left:
-            raise _Death
-        self._left -= 1
 
 
 def test_the_log_is_not_a_link(tmp_path: Path) -> None:

@@ -6,44 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from hashscan.model import Algorithm, CaseState, Place
+from hashscan.model import CaseState, Place
 from hashscan.quarantine import record_codec as records
 from hashscan.quarantine.record import (
-    FileFacts,
-    Form,
-    HoldingPlace,
     LegalHold,
     Line,
-    Proof,
-    Record,
-    Restoring,
     Retention,
-    Stored,
-    describe,
 )
-from tests.support import nouns
+from tests.support.fuzz_others import RECORD as WHOLE
 
-RECORD = Record(
-    id="0123456789abcdef",
-    state=CaseState.COPIED,
-    opened=1_700_000_000.25,
-    reason="",
-    trigger="test",
-    place=Place(b"/srv", nouns.HOSTILE),
-    parent=7,
-    file=FileFacts(1, 2, 3, 0o644, 1001, 1002, 1, -5, 10**18, 6, {b"user.\xff": b"\x00"}, xattrs_complete=True),
-    digests={Algorithm.SHA1: nouns.SHA1},
-    finding=describe(replace(nouns.finding(), envelope=b"\x00signed")),
-    holding=HoldingPlace(b"/mnt/\xfe", 1, 2, 3),
-    history=(Line(CaseState.INTENT, 1.0, ""), Line(CaseState.COPIED, 2.0, "x")),
-    restoring=Restoring(Place(b"/to", b"n"), 9, b".t"),
-    tenant="alice",
-    stored=Stored(Form.SEALED, 1234, "ab" * 32, ("age1xyz",)),
-    holds=(LegalHold("h1", "police", "case 7", 3.5),),
-    retention=Retention("nl", 2_000_000_000.0),
-    released_to="fedcba9876543210",
-    proof=Proof("cd" * 32, "acme", "ef" * 32),
-)
+RECORD = replace(WHOLE, released_to="fedcba9876543210")
 
 
 def test_round_trip() -> None:

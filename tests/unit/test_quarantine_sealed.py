@@ -20,6 +20,7 @@ from hashscan.quarantine.recovery import Recovered
 from hashscan.quarantine.restore import Wish, beside
 from hashscan.quarantine.seal import Identity, Recipients
 from hashscan.quarantine.vault import Manner, Vault
+from tests.support.children import Stopped, Stopping
 from tests.support.findings import make_finding
 
 CONTENT = b"harmless and easy to find again " * 5_000
@@ -93,8 +94,8 @@ def test_killed_at_every_step_a_sealed_case_ends(tree: Path, tmp_path: Path) -> 
         (tree / "www/a").write_bytes(CONTENT)
         finding = make_finding(tree / "www/a", tree)
         try:
-            Vault(root, Limits(), manner=Manner("scan", recipients=TO), step=_Killed(moment)).handle(finding)
-        except _Death:
+            Vault(root, Limits(), manner=Manner("scan", recipients=TO), step=Stopping(moment)).handle(finding)
+        except Stopped:
             results = Vault(root, Limits()).recover()
         else:
             break
@@ -108,20 +109,6 @@ def test_killed_at_every_step_a_sealed_case_ends(tree: Path, tmp_path: Path) -> 
         moment += 1
     assert {Recovered.DONE, Recovered.DROPPED} <= seen
     assert moment > 20
-
-
-class _Death(BaseException):
-    pass
-
-
-class _Killed:
-    def __init__(self, moment: int) -> None:
-        self._left = moment
-
-    def __call__(self, _: str) -> None:
-        if not self._left:
-            raise _Death
-        self._left -= 1
 
 
 @pytest.mark.parametrize("wanted", ["plain", "to a reader", "as it was"])
