@@ -28,6 +28,11 @@ def parse_duration(text: str) -> float:
     return _bounded(float(match[1]) * _TIMES[match[2]], MAX_DURATION, "a duration of at most a hundred years")
 
 
+def counted(count: int, one: str, more: str = "") -> str:
+    """ "1 case", "0 cases", "2,345 entries"; ``more`` where the plural is not ``one`` with an s."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
 def rfc3339(seconds: float) -> str:
     """Seconds since 1970 as RFC 3339 in UTC with milliseconds. For our own times: an mtime may be in the year 30000."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

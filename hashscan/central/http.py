@@ -134,9 +134,10 @@ class Http:
             hint = "has the hotline published a list yet?"
             return NotPublishedError(f"the service has no {name!r} for this provider{said}", hint=hint)
         if status in {409, 410, 413, 422}:
-            return RefusedError(
-                f"the service does not accept the request ({status}{said})", hint="run 'hashscan sync', or update hashscan"
-            )
+            hint = "run 'hashscan sync', or update hashscan"
+            if path.startswith(wire.DISPUTES_PATH):
+                hint = "only an entry of which this company has told an outcome can be disputed; 'hashscan report' names them"
+            return RefusedError(f"the service does not accept the request ({status}{said})", hint=hint)
         wait = retry_after(response.headers.get("Retry-After"), self._clock.now()) if status in {429, 503} else None
         where = " elsewhere" if 300 <= status < 400 else ""
         return ServiceUnavailable(f"{self._link.url} answered {status}{where}{said}", retry_after=wait)

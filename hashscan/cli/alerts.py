@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from hashscan.cli import alerting, basics, talking
+from hashscan.cli.folding import speak
 from hashscan.errors import ExitCode, HashscanError, IncompleteError
 from hashscan.report import events
 from hashscan.settings import Part
+from hashscan.units import counted
 
 
 @click.group(name="alerts")
@@ -31,11 +33,11 @@ def test(config: Path | None) -> int:
                 sink.reporter.tell(events.test())
             except HashscanError as error:
                 failed += 1
-                basics.say(f"FAILED  {sink.name}: {error}")
+                speak(f"FAILED  {sink.name}: {error}")
             else:
-                basics.say(f"ok      {sink.name}")
+                speak(f"ok      {sink.name}")
     if not sinks:
-        basics.say("nothing is configured in [alerts] that would tell anybody", err=True)
+        speak("nothing is configured in [alerts] that would tell anybody", err=True)
     return ExitCode.INCOMPLETE if failed else ExitCode.OK
 
 
@@ -52,10 +54,10 @@ def send(config: Path | None) -> int:
             done = courier.deliver(now_or_never=True)
             sent += done.sent
             if done.expired:
-                basics.say(f"{done.expired} messages were too old and were given up", err=True)
+                speak(f"{counted(done.expired, 'message')} too old, given up", err=True)
             if done.why or not done.waiting or not done.sent:
                 break
-    basics.say(f"{sent} sent, {done.waiting} wait")
+    speak(f"{sent} sent, {done.waiting} wait")
     if done.why:
         raise IncompleteError(f"{done.why}", hint="what waits stays on disk and is tried again by the next run")
     return ExitCode.INCOMPLETE if done.waiting or done.expired else ExitCode.OK

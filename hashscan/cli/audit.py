@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli import wiring
-from hashscan.cli.folding import folded
+from hashscan.cli.folding import folded, say, speak
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode
 from hashscan.jobs.audit import Step, audit_verdict
@@ -46,12 +46,12 @@ def verdict(config: Source, case_id: str, root: Path | None, *, as_json: bool) -
             steps.append(step)
             if not as_json:
                 said = f"{'holds         ' if step.holds else 'DOES NOT HOLD'}  {step.name}: {printable(step.seen)}"
-                click.echo(folded(said, sys.stdout, _INDENT))
+                say(folded(said, sys.stdout, _INDENT))
         last = steps[-1]
         if as_json:
             reporter.tell(events.status(_facts(case_id, steps)))
         else:
-            click.echo(folded(_conclusion(last), sys.stdout, 0))
+            say(folded(_conclusion(last), sys.stdout, 0))
     return ExitCode.OK if last.holds else last.code
 
 
@@ -71,7 +71,7 @@ def verify(config: Source, *, as_json: bool) -> int:
             reporter.tell(events.status(found.facts()))
         else:
             for line in found.lines():
-                click.echo(folded(printable(line), sys.stdout))
+                speak(printable(line))
     return ExitCode.OK if found.holds else ExitCode.ACTION_FAILED
 
 

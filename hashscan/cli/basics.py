@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from hashscan.central.link import Link
 from hashscan.cli.source import Source
-from hashscan.errors import IncompleteError, StateError, UsageError
+from hashscan.errors import StateError, UsageError
 from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf
 from hashscan.known.trust import TufTrust
@@ -171,14 +169,6 @@ def actor(command: str) -> str:
     """Who does this, for records and the log: the command, the user it runs as, and who became that user by sudo."""
     before = os.environ.get("SUDO_USER", "")
     return f"{command} ({user()}{f', sudo by {before}' if before else ''})"
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """One line for people, on stdout or stderr. Raises `IncompleteError` where the screen is gone: what was done is done."""
-    try:
-        click.echo(text, err=err)
-    except OSError as error:
-        raise IncompleteError(f"the screen cannot be written: {error.strerror}", hint="check where the output goes") from error
 
 
 def command_line() -> str:

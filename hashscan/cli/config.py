@@ -11,7 +11,7 @@ import click
 
 from hashscan import settings as configuration
 from hashscan.cli import engines, wiring
-from hashscan.cli.basics import say
+from hashscan.cli.folding import say
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, UsageError
 from hashscan.quarantine.keeping import keeping_time

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli.demo_pages import show_pages
+from hashscan.cli.folding import speak
 from hashscan.cli.lines import emphasised
 from hashscan.cli.main import run
 from hashscan.errors import ExitCode, UsageError
@@ -44,7 +45,7 @@ def command(keep: Path | None, port: int, **options: bool) -> int:
             with tempfile.TemporaryDirectory(prefix="hashscan-demo-") as folder:
                 _Demo(Path(folder)).play()
     except DemoFailure as failure:
-        click.echo(f"the demo FAILED: {failure}", err=True)
+        speak(f"the demo FAILED: {failure}", err=True)
         return ExitCode.CRASH
     emphasised("\nThe demo succeeded.")
     return ExitCode.OK
@@ -124,9 +125,7 @@ class _Demo:
         lines = sorted({f"{hashlib.sha1(content).hexdigest()}  file" for content in self._listed.values()})  # noqa: S324
         (self._folder / "police.sha1").write_text("\n".join(lines) + "\n")
         files = sum(len(names) for _, _, names in os.walk(self._tree))
-        click.echo(
-            f"A harmless tree: {files} files of {len(_CUSTOMERS)} customers. {len(self._listed)} of them are on the list."
-        )
+        speak(f"A harmless tree: {files} files of {len(_CUSTOMERS)} customers. {len(self._listed)} of them are on the list.")
 
     def _write_config(self) -> None:
         with (self._enrolment / "config.toml").open("a") as config:
@@ -167,4 +166,4 @@ class _Demo:
         path = Path(os.fsdecode(self._case.place.full))
         if path.read_bytes() != self._listed[path] or path.stat().st_mode & 0o777 != 0o640:
             raise DemoFailure("the restored file is not as it was")
-        click.echo("The file is back: same bytes, same mode.")
+        speak("The file is back: same bytes, same mode.")

@@ -6,8 +6,7 @@ import secrets
 import time
 from pathlib import Path
 
-import click
-
+from hashscan.cli.folding import speak
 from hashscan.cli.lines import emphasised
 from hashscan.cli.service_admin import admin
 
@@ -24,17 +23,17 @@ def show_pages(folder: Path, port: int) -> None:
     from hashscan.service.web import made_up  # noqa: PLC0415
 
     data, password = folder / "service", "-".join(secrets.token_hex(2) for _ in range(_PASSWORD_WORDS))
-    click.echo("Making up four months of eight companies that do not exist ...", err=True)
+    speak("Making up four months of eight companies that do not exist ...", err=True)
     service.init(data, name="Example Hotline", root_keys=folder / "root-keys")
     with open_store(data) as store:
         made_up.fill(store, time.time(), password=password)
 
     def ready(url: str) -> None:
         emphasised(f"\n{url}/web/")
-        click.echo("\nLog in as one of these; the password of all is")
+        speak("\nLog in as one of these; the password of all is")
         emphasised(f"  {password}\n")
         for name, role, provider in made_up.PEOPLE:
-            click.echo(f"  {name:8}{role}{f' of {provider}' if provider else ''}")
-        click.echo("\nCtrl-C ends it and leaves nothing behind.")
+            speak(f"  {name:8}{role}{f' of {provider}' if provider else ''}")
+        speak("\nCtrl-C ends it and leaves nothing behind.")
 
     serve(data, Door("127.0.0.1", port), Options(), ready=ready)

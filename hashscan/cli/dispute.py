@@ -42,7 +42,7 @@ def command(config: Path | None, case_id: str | None, entry: str | None, list_id
         head = wiring.vault(settings, "dispute").log_head
         told = OutcomeTools(court.service, court.keys, wiring.outbox(settings, stack), court.provider, court.doubt, head)
         stand = dispute(told, desk, make(str(list_id), str(entry), reason))
-    wiring.say(_words(str(entry), stand))
+    wiring.speak(_words(str(entry), stand))
     return ExitCode.OK if stand.state == "withdrawn" else ExitCode.FINDINGS
 
 

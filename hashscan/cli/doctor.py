@@ -13,6 +13,7 @@ import click
 
 from hashscan.central.handshake import certificate_until
 from hashscan.cli import basics, engines, status, talking
+from hashscan.cli.folding import say
 from hashscan.cli.lines import FAILED, OK, WARN, check_line
 from hashscan.errors import HashscanError, ServiceUnavailable, StateError, UsageError
 from hashscan.jobs import examine
@@ -70,7 +71,7 @@ def _say(checks: Sequence[Check]) -> None:
     for check in checks:
         check_line(_MARKS[check.level], check.name, check.seen, check.advice if check.level > Level.OK else "")
     counts = {level: sum(check.level is level for check in checks) for level in Level}
-    basics.say(f"\n{counts[Level.OK]} ok, {counts[Level.WARN]} to know, {counts[Level.FAIL]} to mend")
+    say(f"\n{counts[Level.OK]} ok, {counts[Level.WARN]} to know, {counts[Level.FAIL]} to mend")
 
 
 def _facts(settings: Settings, paths: Sequence[bytes], *, online: bool) -> Facts:

@@ -14,6 +14,7 @@ import click
 from hashscan.central.enrolling import HttpKeys
 from hashscan.central.link import Link
 from hashscan.cli import wiring
+from hashscan.cli.folding import speak
 from hashscan.cli.lines import OK, check_line
 from hashscan.cli.selftest import chain_holds
 from hashscan.errors import ExitCode, FilterError, HashscanError, UsageError
@@ -69,7 +70,7 @@ def _from_stdin() -> str:
 def _enrolled(code: Code, label: str, place: Place, connection: Connection) -> Settings:
     with closing(HttpKeys(_link(place, connection))) as client:
         enrolled = enroll(code, label, place, connection, client.enrol)
-    click.echo(f"enrolled at {connection.url} as {label} of {enrolled.provider}; configuration in {place.config}")
+    speak(f"enrolled at {connection.url} as {label} of {enrolled.provider}; configuration in {place.config}")
     return enrolled.settings
 
 
@@ -95,7 +96,7 @@ def _tried(settings: Settings) -> int:
         check_line(OK, "sync", synced or "no lists yet")
         good = chain_holds(settings)  # with tools anew: the sync may have brought another provider key
     except HashscanError:
-        click.echo("this host is enrolled, but not yet at work: 'hashscan sync', then 'hashscan selftest'", err=True)
+        speak("this host is enrolled, but not yet at work: 'hashscan sync', then 'hashscan selftest'", err=True)
         raise
     return ExitCode.OK if good else ExitCode.FILTER
 
@@ -106,4 +107,4 @@ def _leave_old_lists(settings: Settings, tools: wiring.ServiceTools) -> None:
         tools.shelf.lists()
     except FilterError:
         set_aside(settings.lists_dir)
-        click.echo(f"the lists of an earlier enrolment are in {settings.lists_dir.with_name('lists.old')} now")
+        speak(f"the lists of an earlier enrolment are in {settings.lists_dir.with_name('lists.old')} now")

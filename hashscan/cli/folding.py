@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from typing import TextIO
+
+import click
+
+from hashscan.errors import IncompleteError
 
 _NARROWEST, _WIDEST = 40, 120
 _NEVER = 1 << 30
@@ -46,3 +51,16 @@ def folded(said: str, stream: TextIO | None, indent: int = 2, first: int = 0) ->
         return " " * first + said
     lines = wrapped(said, width - indent, width - first)
     return "\n".join([" " * first + lines[0], *(" " * indent + line for line in lines[1:])])
+
+
+def speak(said: str, *, err: bool = False) -> None:
+    """Sentences for people, on stdout or stderr. Raises `IncompleteError` where the screen is gone: what was done is done."""
+    say(page(said.split("\n"), sys.stderr if err else sys.stdout), err=err)
+
+
+def say(said: str, *, err: bool = False) -> None:
+    """The same as it is: for programs, and for what is copied, like a secret. Raises `IncompleteError`."""
+    try:
+        click.echo(said, err=err)
+    except OSError as error:
+        raise IncompleteError(f"the screen cannot be written: {error.strerror}", hint="check where the output goes") from error

@@ -10,8 +10,7 @@ import sys
 
 import click
 
-from hashscan.cli import basics
-from hashscan.cli.folding import columns, wrapped
+from hashscan.cli.folding import columns, say, wrapped
 from hashscan.report.escape import printable
 from hashscan.report.palette import PALETTE
 
@@ -25,14 +24,14 @@ def check_line(mark: str, name: str, seen: str, advice: str = "") -> None:
     indent = _MARK + 1 + _NAME + 1
     width = columns(sys.stdout, told=True) - indent
     first, *rest = wrapped(printable(seen), width)
-    basics.say(f"{_colored(mark)} {name:<{_NAME}} {first}")
+    say(f"{_colored(mark)} {name:<{_NAME}} {first}")
     for line in [*rest, *(wrapped(f"-> {printable(advice)}", width) if advice else [])]:
-        basics.say(f"{'':<{indent}}{line}")
+        say(f"{'':<{indent}}{line}")
 
 
 def emphasised(text: str, color: str = "", *, err: bool = False) -> None:
     """Print a line that stands out: bold, or in a colour. Raises `IncompleteError` where the screen is gone."""
-    basics.say(styled(text, color or "bold"), err=err)
+    say(styled(text, color or "bold"), err=err)
 
 
 def _colored(mark: str) -> str:

@@ -12,6 +12,7 @@ import click
 from blake3 import blake3
 
 from hashscan.cli import basics, engines
+from hashscan.cli.folding import speak
 from hashscan.cli.stopping import Stop
 from hashscan.errors import StateError, StoppedError
 from hashscan.files import host, pressure, priority
@@ -91,7 +92,7 @@ def wait(settings: Settings, *, audit: bool, quiet: bool) -> None:
 
 def _say(text: str, *, quiet: bool) -> None:
     if not quiet:
-        basics.say(text, err=True)
+        speak(text, err=True)
 
 
 def _pass_time(over: Callable[[], bool], stop: Callable[[], bool]) -> None:

@@ -18,6 +18,7 @@ from hashscan.model import Case, CaseState
 from hashscan.quarantine.restore import Wish
 from hashscan.report import events
 from hashscan.settings import Settings
+from hashscan.units import counted
 
 
 @click.group(name="quarantine")
@@ -46,9 +47,25 @@ def list_cases(config: Source, *, names: bool, state: str | None, as_json: bool)
         for case in cases:
             reporter.tell(events.case(case))
         if not cases and not as_json:
-            wiring.say("no cases", err=True)
-    bad = {CaseState.DAMAGED, CaseState.ORPHAN, CaseState.HELD}
-    return ExitCode.ACTION_FAILED if any(case.state in bad for case in cases) else ExitCode.OK
+            wiring.speak("no cases", err=True)
+        if not as_json:
+            _next_steps(cases)
+    return ExitCode.ACTION_FAILED if any(case.state in _NEXT for case in cases) else ExitCode.OK
+
+
+_NEXT = {
+    CaseState.HELD: "waiting for a person: 'hashscan quarantine release' takes the file, 'dismiss' leaves it where it is",
+    CaseState.ORPHAN: "orphaned: the log of the vault and 'hashscan quarantine show' say of what, 'settle' closes it",
+    CaseState.DAMAGED: "damaged: 'hashscan audit verify' says what is wrong with it",
+}
+
+
+def _next_steps(cases: list[Case]) -> None:
+    """Why the exit code is not 0, and what to do about it."""
+    for state, said in _NEXT.items():
+        count = sum(case.state is state for case in cases)
+        if count:
+            wiring.speak(f"{counted(count, 'case')} {said}", err=True)
 
 
 @command.command()
@@ -110,7 +127,7 @@ def restore_cases(config: Source, /, case_ids: tuple[str, ...], **options: objec
         if not options["yes"]:
             return _propose(found, reporter.tell)
         done = retract(vault, told, found, wish, reporter)
-        wiring.say(f"{done.restored} restored, {done.dismissed} dismissed, {done.failed} not restored", err=True)
+        wiring.speak(f"{done.restored} restored, {done.dismissed} dismissed, {done.failed} not restored", err=True)
         return ExitCode.ACTION_FAILED if done.failed else ExitCode.OK
 
 
@@ -126,5 +143,6 @@ def _propose(cases: list[Case], tell: object) -> int:
     assert callable(tell)  # noqa: S101 - for the type checker
     for case in cases:
         tell(events.case(case))
-    wiring.say(f"{len(cases)} cases would be undone; --yes does it", err=True)
+    said = f"{counted(len(cases), 'case')} would be undone; --yes does it" if cases else "there is nothing to undo"
+    wiring.speak(said, err=True)
     return ExitCode.FINDINGS if cases else ExitCode.OK

@@ -22,6 +22,7 @@ from hashscan.quarantine.seal import Recipients
 from hashscan.quarantine.vault import Vault
 from hashscan.report import events
 from hashscan.report.tally import Tally
+from hashscan.units import counted
 
 _reason = click.option("--reason", required=True, help="Why, for the record and the log.")
 
@@ -73,8 +74,8 @@ def release_held(config: Source, /, case_ids: tuple[str, ...], **options: object
         if not options["yes"]:
             for case in found:
                 reporter.tell(events.case(case))
-            wait = "1 case waits" if len(found) == 1 else f"{len(found)} cases wait"
-            wiring.say(f"{wait} and would be taken; --yes does it", err=True)
+            wait = f"{counted(len(found), 'case')} wait{'s' if len(found) == 1 else ''} and would be taken; --yes does it"
+            wiring.speak(wait if found else "no case waits", err=True)
             return ExitCode.FINDINGS if found else ExitCode.OK
         act = ActTools(plan.confirmer, plan.memory, plan.quarantine, reporter, Stop(stack), plan.tenant_of)
         release(act, vault, plan.sieve, found, tally)
@@ -150,14 +151,17 @@ def purge(config: Source, case_ids: tuple[str, ...], *, due: bool, yes: bool, re
     with _cases(config, "purge") as (vault, tell):
         found = vault.due() if due else [vault.case(case_id) for case_id in case_ids]
         for case in found:
+            vault.check_purge(case.id)  # all of them or none
+        for case in found:
             if not yes:
                 tell(case)
                 continue
             purged = vault.purge(case.id, by=wiring.user(), reason=reason)
             tell(purged.record.case())
-            wiring.say(f"certificate: {purged.certificate}", err=True)
+            wiring.speak(f"certificate: {purged.certificate}", err=True)
         if not yes:
-            wiring.say(f"the evidence of {len(found)} cases would be purged; --yes does it", err=True)
+            said = f"the evidence of {counted(len(found), 'case')} would be purged; --yes does it"
+            wiring.speak(said if found else "nothing is due to be purged", err=True)
     return ExitCode.OK
 
 
@@ -171,6 +175,9 @@ def export(config: Source, case_id: str, to: Path, recipients: tuple[str, ...], 
     """A bundle for the police or the hotline: evidence, record, verdict, proof, log excerpt, checksums, cover page."""
     request = Request(to.absolute(), Recipients(recipients) if recipients else None, plain)
     with _cases(config, "export") as (vault, _):
-        for path in vault.export(case_id, request):
+        files = vault.export(case_id, request)
+        for path in files:
             wiring.say(path.name)
+        said = f"{counted(len(files), 'file')} in {request.folder}; 'sha256sum -c SHA256SUMS' there checks them"
+        wiring.speak(said, err=True)
     return ExitCode.OK

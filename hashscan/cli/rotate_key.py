@@ -12,6 +12,7 @@ import click
 
 from hashscan.central.enrolling import HttpKeys
 from hashscan.cli import wiring
+from hashscan.cli.folding import speak
 from hashscan.errors import ExitCode, UsageError
 from hashscan.jobs.enroll import default_label
 from hashscan.jobs.rotate_key import Files, KeyDesk, rotate_key
@@ -34,5 +35,5 @@ def command(ctx: click.Context, label: str | None) -> int:
 
     files = Files(Path(os.path.abspath(settings.service.api_key_file)))
     rotate_key(link.api_key or "", files, connect, label or default_label(socket.gethostname()))
-    click.echo(f"a new API key is in {files.key}; the old one does not work any more")
+    speak(f"a new API key is in {files.key}; the old one does not work any more")
     return ExitCode.OK

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from hashscan.cli import basics
+from hashscan.cli.folding import speak
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, IncompleteError, UsageError
 from hashscan.jobs.running import GO_ON, PAUSE, STOP, Running, ask, running
@@ -43,13 +44,13 @@ def _told(source: Source, wish: str, heard: Callable[[Running | None], bool], do
     folder = basics.settings(source).run_dir_of(Part.READ)
     scan = running(folder)
     if scan is None:
-        raise UsageError("no scan is running", hint="only a scan with a service can be told something; signals reach any")
+        raise UsageError("no scan is running", hint="an audit (scan --known) hears signals only: SIGUSR1, SIGUSR2, SIGTERM")
     ask(folder, scan, wish)
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
         now = running(folder)
         if heard(now if now is not None and now.run == scan.run else None):
-            basics.say(f"{done}: pid {scan.pid}, {scan.command}")
+            speak(f"{done}: pid {scan.pid}, {scan.command}")
             return ExitCode.OK
         time.sleep(_LOOK)
     hint = "it will do so as soon as it can; 'hashscan status' and its log say more"

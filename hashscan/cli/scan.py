@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from hashscan.cli import alerting, engines, pacing, parts, plans, resuming, wiring
+from hashscan.cli.folding import speak
 from hashscan.cli.resuming import checkpoint_of
 from hashscan.cli.stopping import Stop
 from hashscan.errors import ExitCode, FilterError, QuarantineError, RefusedError, UsageError
@@ -171,6 +172,8 @@ def _scan(settings: Settings, options: dict[str, Any], run: _Run) -> ExitCode:
     if plan.recorded:
         record_run(settings.scan_dir, tally, complete=complete, started=run.started)
     run.reporter.tell(events.summary(tally, complete=complete, seconds=time.time() - run.started))
+    if checkpoint is not None and not complete and not options["quiet"]:
+        speak("'hashscan scan --resume' goes on where it stopped", err=True)
     return tally.exit_code
 
 

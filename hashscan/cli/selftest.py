@@ -29,7 +29,7 @@ def command(ctx: click.Context) -> int:
     """
     good = chain_holds(wiring.settings(ctx.obj))
     said = "the chain holds: a listed file would be found" if good else "the chain does NOT hold: a scan could miss in silence"
-    wiring.say(said, err=True)
+    wiring.speak(said, err=True)
     return ExitCode.OK if good else ExitCode.FILTER
 
 

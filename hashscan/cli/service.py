@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,11 @@ from hashscan.cli import (
     service_review,
     service_serve,
 )
-from hashscan.cli.folding import folded
+from hashscan.cli.folding import speak
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.cli.service_admin import counts, duration, provider_line
 from hashscan.errors import ExitCode
+from hashscan.units import counted
 
 
 @click.group(name="service")
@@ -77,11 +77,11 @@ def init(data: Path, name: str, root_keys: Path | None, database: Path | None) -
     """Make a new service: folder, database and online keys."""
     keys = Path(os.path.abspath(root_keys)) if root_keys else None
     made = _admin().init(data, name=name, root_keys=keys, database=database)
-    click.echo(f"made the service {made.name!r} in {made.data}")
+    speak(f"made the service {made.name!r} in {made.data}")
     if made.root_version:
-        click.echo(f"its root key is in {root_keys}: take it off this machine")
+        speak(f"its root key is in {root_keys}: take it off this machine")
     else:
-        click.echo("next: the key ceremony, 'hashscan service keys init'; agents believe nothing before")
+        speak("next: the key ceremony, 'hashscan service keys init'; agents believe nothing before")
     return ExitCode.OK
 
 
@@ -91,9 +91,9 @@ def upgrade(data: Path) -> int:
     """Bring the database to the schema of this program, after an update of it; stop the service and take a backup first."""
     done = _admin().upgrade(data)
     if done.before == done.after:
-        click.echo(f"{done.database} has schema {done.after} already")
+        speak(f"{done.database} has schema {done.after} already")
     else:
-        click.echo(f"{done.database}: schema {done.before or 'of an older version'} is now {done.after}")
+        speak(f"{done.database}: schema {done.before or 'of an older version'} is now {done.after}")
     return ExitCode.OK
 
 
@@ -111,22 +111,22 @@ def publish(data: Path, /, list_id: str | None, **how: Any) -> int:
     done = admin.publish(data, list_id=list_id, terms=admin.Terms(**how))
     for one in done:
         way = f"built from nothing ({one.why})" if one.why else "the change was added"
-        click.echo(
-            f"{one.provider}: {one.list.id} version {one.list.version}, {one.entries} entries, {one.tokens} tokens, "
-            f"{one.length} bytes, {_delta(one)}{one.seconds:.1f} s; {way}"
+        speak(
+            f"{one.provider}: {one.list.id} version {one.list.version}, {counted(one.entries, 'entry', 'entries')}, "
+            f"{counted(one.tokens, 'token')}, {one.length:,} bytes, {_delta(one)}{one.seconds:.1f} s; {way}"
         )
     for list_name, out in {one.list.id: one.left_out for one in done if one.left_out.count}.items():
         named = f"{', '.join(out.named)}{', ...' if out.count > len(out.named) else ''}"
-        click.echo(f"{list_name}: left out {out.count} entries that are known-good: {named}", err=True)
+        speak(f"{list_name}: left out {counted(out.count, 'known-good entry', 'known-good entries')}: {named}", err=True)
     if not done:
-        click.echo("nothing has changed since the last publication: what is in force stays")
+        speak("nothing has changed since the last publication: what is in force stays")
     return ExitCode.OK
 
 
 def _delta(one: Any) -> str:
     withdrawn = f"{one.withdrawn} withdrawn, " if one.withdrawn else ""
-    withdrawn += f"{one.lingering} tokens linger, " if one.lingering else ""
-    return withdrawn if one.delta is None else f"{withdrawn}delta {one.delta} bytes, "
+    withdrawn += f"{counted(one.lingering, 'token')} left over, " if one.lingering else ""
+    return withdrawn if one.delta is None else f"{withdrawn}delta {one.delta:,} bytes, "
 
 
 @command.command()
@@ -136,7 +136,7 @@ def _delta(one: Any) -> str:
 def pace(data: Path, wait: str, jitter: str) -> int:
     """Say how often agents may come for new lists; they learn of it with their next sync."""
     _admin().set_pace(data, wait=int(duration(wait, "--wait")), jitter=int(duration(jitter, "--jitter")))
-    click.echo(f"agents wait {wait} between syncs, and up to {jitter} more")
+    speak(f"agents wait {wait} between syncs, and up to {jitter} more")
     return ExitCode.OK
 
 
@@ -147,7 +147,7 @@ def pace(data: Path, wait: str, jitter: str) -> int:
 def export(data: Path, name: str, directory: Path) -> int:
     """Copy all that is in force for the provider NAME into DIRECTORY, for hosts without a network."""
     files = _admin().export(data, name, Path(os.path.abspath(directory)))
-    click.echo(f"{len(files)} files for 'hashscan sync --from {directory}'; the lists in them last 48 hours")
+    speak(f"{counted(len(files), 'file')} for 'hashscan sync --from {directory}'; the lists in them last 48 hours")
     return ExitCode.OK
 
 
@@ -159,17 +159,17 @@ def trace(data: Path, file: Path) -> int:
     found = _admin().trace(data, file)
     if found.claims is not None:
         said = found.claims
-        click.echo(f"it says of itself: provider {said.provider!a}, list {said.list.id}, epoch {said.list.epoch}")
+        speak(f"it says of itself: provider {said.provider!a}, list {said.list.id}, epoch {said.list.epoch}")
     for one in found.matches:
-        click.echo(f"FOUND provider {one.provider}, list {one.list}, epoch {one.epoch} (chance 1 in 10^{one.digits:.0f})")
+        speak(f"FOUND provider {one.provider}, list {one.list}, epoch {one.epoch} (chance 1 in 10^{one.digits:.0f})")
     if found.same is not None:
         same = found.same
-        click.echo(f"FOUND the very file {same.name} of {same.provider}: list {same.list} version {same.version}")
+        speak(f"FOUND the very file {same.name} of {same.provider}: list {same.list} version {same.version}")
     elif found.matches:
-        click.echo("no file that was published has these bytes: the version is not known")
+        speak("no file that was published has these bytes: the version is not known")
     if not found.matches and found.same is None:
-        why = f"none of {found.tried} keys of this service made it" if found.is_filter else "it holds no filter"
-        click.echo(f"not found: {why}")
+        why = f"no key of this service made it, of {found.tried:,} that were tried" if found.is_filter else "it holds no filter"
+        speak(f"not found: {why}")
         return ExitCode.FINDINGS
     return ExitCode.OK
 
@@ -179,18 +179,13 @@ def trace(data: Path, file: Path) -> int:
 def status(data: Path) -> int:
     """Lists, providers, and what providers did about findings."""
     stats = _admin().stats(data)
-    click.echo(f"service {stats.name!r}")
+    speak(f"service {stats.name!r}")
     for one in stats.lists:
-        _row(f"list {one.id}: version {one.version}; entries {counts(one.entries)}; outcomes {counts(one.outcomes)}")
+        speak(f"list {one.id}: version {one.version}; entries {counts(one.entries)}; outcomes {counts(one.outcomes)}")
     for one in stats.providers:
-        _row(f"provider {provider_line(one)}")
+        speak(f"provider {provider_line(one)}")
         if one.slowed_at is not None:
             when = datetime.fromtimestamp(one.slowed_at, UTC).strftime("%Y-%m-%d %H:%M")
-            click.echo(
-                f"  its agents were slowed {one.slowed} times, last {when} UTC; {one.asked_today} prefixes today: a stolen key?"
-            )
+            asked = counted(one.asked_today, "prefix", "prefixes")
+            speak(f"  its agents were slowed {counted(one.slowed, 'time')}, last {when} UTC; {asked} today: a stolen key?")
     return ExitCode.OK
-
-
-def _row(said: str) -> None:
-    click.echo(folded(said, sys.stdout))

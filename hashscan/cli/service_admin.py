@@ -50,7 +50,7 @@ def provider_line(one: Any) -> str:
 
 def counts(found: Mapping[str, int]) -> str:
     """ "2 active, 1 test"; "none" where there are none."""
-    return ", ".join(f"{count} {name}" for name, count in sorted(found.items())) or "none"
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(found.items())) or "none"
 
 
 def duration(text: str, flag: str) -> float:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from hashscan.cli.folding import speak
 from hashscan.cli.service_admin import admin
 from hashscan.errors import ExitCode
+from hashscan.units import counted
 
 _BUSY_SECONDS = 30.0
 
@@ -25,11 +27,9 @@ def backup(data: Path, directory: Path) -> int:
 
     with open_store(data, busy_seconds=_BUSY_SECONDS) as store:
         made = copying.backup(store, Path(os.path.abspath(directory)))
-    click.echo(f"{made.files} files, {made.length} bytes in {made.folder}, verified; schema {made.schema}")
+    speak(f"{counted(made.files, 'file')}, {made.length:,} bytes in {made.folder}, verified; schema {made.schema}")
     secrets = " and ".join(copying.SECRETS)
-    click.echo(
-        f"SECRET: {secrets} hold all lists, all provider keys and the online keys; keep it as safe as the service", err=True
-    )
+    speak(f"SECRET: {secrets} hold all lists, all provider keys and the online keys; keep it as safe as the service", err=True)
     return ExitCode.OK
 
 
@@ -48,10 +48,8 @@ def restore(data: Path, directory: Path, database: Path | None) -> int:
 
     done = restoring.restore(directory, data, database=database)
     made = datetime.fromtimestamp(done.backup.made, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    click.echo(f"restored {done.backup.files} files of {made} into {data}, database {done.database}")
-    click.echo(
-        f"all versions go on {done.raised} higher: agents take what is published from now on for newer than what they hold"
-    )
-    click.echo("next: 'hashscan service publish', at once; agents that synced after the backup refuse its lists until then")
-    click.echo("what happened after the backup is lost: revoke again what was revoked, enrol again what was enrolled", err=True)
+    speak(f"restored {counted(done.backup.files, 'file')} of {made} into {data}, database {done.database}")
+    speak(f"all versions go on {done.raised} higher: agents take what is published from now on for newer than what they hold")
+    speak("next: 'hashscan service publish', at once; agents that synced after the backup refuse its lists until then")
+    speak("what happened after the backup is lost: revoke again what was revoked, enrol again what was enrolled", err=True)
     return ExitCode.OK

@@ -10,10 +10,12 @@ from typing import Any
 import click
 
 from hashscan.cli import wiring
+from hashscan.cli.folding import speak
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.errors import ExitCode, UsageError
 from hashscan.model import Algorithm
 from hashscan.settings import read_secret
+from hashscan.units import counted
 
 _FORMS = ("hsb", "hashdeep", "dcso", "pss")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -52,15 +54,17 @@ def export_list(data: Path, /, list_id: str, out: Path, **options: Any) -> int:
     )
     done = admin.export_list(data, list_id, Path(os.path.abspath(out)), wish, who=wiring.actor("service export-list"))
     written = done.written
-    click.echo(f"list {done.list_id}: {written.entries} entries, {written.digests} digests in {out}, sha256 {written.sha256}")
+    speak(f"list {done.list_id}: {_what(written)} in {out}, sha256 {written.sha256}")
     if done.skipped:
-        click.echo(
-            f"left out {done.skipped}: without such a digest{', or without a size' * (wish.form == 'hashdeep')}", err=True
-        )
+        speak(f"left out {done.skipped}: without such a digest{', or without a size' * (wish.form == 'hashdeep')}", err=True)
     if done.doubtful:
-        click.echo(f"left out {done.doubtful}: disputed", err=True)
-    click.echo("whoever reads this file can tell what is on the list; a withdrawal does not reach it: export again", err=True)
+        speak(f"left out {done.doubtful}: disputed", err=True)
+    speak("whoever reads this file can tell what is on the list; a withdrawal does not reach it: export again", err=True)
     return ExitCode.OK
+
+
+def _what(one: Any) -> str:
+    return f"{counted(one.entries, 'entry', 'entries')}, {counted(one.digests, 'digest')}"
 
 
 @click.command()
@@ -69,6 +73,6 @@ def exports(data: Path) -> int:
     """Every list that left the service: when, in which format, by whose command."""
     for one in _admin().past_exports(data):
         at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
-        what = f"{one.entries} entries, {one.digests} digests, sha256 {one.sha256}" if one.sha256 else "not brought to its end"
-        click.echo(f"{at}  list {one.list_id}, {one.form}, {one.who}: {what}")
+        what = f"{_what(one)}, sha256 {one.sha256}" if one.sha256 else "not brought to its end"
+        speak(f"{at}  list {one.list_id}, {one.form}, {one.who}: {what}")
     return ExitCode.OK

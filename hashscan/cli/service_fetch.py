@@ -10,11 +10,13 @@ import click
 
 from hashscan.central.link import Link
 from hashscan.cli import service_lists
+from hashscan.cli.folding import speak
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.cli.service_admin import duration
 from hashscan.errors import ExitCode, UsageError
 from hashscan.model import Act
 from hashscan.settings import read_secret
+from hashscan.units import counted
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -62,14 +64,14 @@ def fetch(data: Path, /, url: str, **options: Any) -> int:
     done = admin.fetch(data, FetchRequest(into, link, _since(options["since"])), told=_tell_page)
     until = datetime.fromtimestamp(done.until, UTC).isoformat(timespec="seconds")
     before = f", {done.resumed} of them from a fetch that was stopped" if done.resumed else ""
-    click.echo(f"{done.pages} pages{before}, what has changed until {until}")
+    speak(f"{counted(done.pages, 'page')}{before}, what has changed until {until}")
     service_lists.tell(done.imported)
     return ExitCode.OK
 
 
 def _tell_page(number: int) -> None:
     if number % 100 == 0:
-        click.echo(f"{number} pages", err=True)
+        speak(f"{number} pages", err=True)
 
 
 def _since(text: str | None) -> float | None:

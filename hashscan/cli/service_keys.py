@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any
 
 import click
 
-from hashscan.cli.folding import folded, page
+from hashscan.cli.folding import speak
 from hashscan.cli.lines import emphasised
 from hashscan.errors import ExitCode, UsageError
 
@@ -75,9 +74,9 @@ def group() -> None:
 def make(file: Path) -> int:
     """Make a root key on this machine: the private half in FILE, the public half in FILE.pub."""
     made = _root_keys().make_root_key(Path(os.path.abspath(file)))
-    click.echo(f"made root key {made.id}")
-    click.echo(f"  private: {made.private} (keep it off every server, with a copy elsewhere)")
-    click.echo(f"  public:  {made.public_file} (bring it to the server)")
+    speak(f"made root key {made.id}")
+    speak(f"  private: {made.private} (keep it off every server, with a copy elsewhere)")
+    speak(f"  public:  {made.public_file} (bring it to the server)")
     return ExitCode.OK
 
 
@@ -99,9 +98,9 @@ def init(data: Path, /, publics: tuple[str, ...], folder: Path | None, **options
             return _write(draft, options["out"])
         where = Path(os.path.abspath(folder))
         plan = _ceremony().init_all(store, where, number=options["number"], threshold=options["threshold"])
-    click.echo(page(["in force:", *_root_keys().summary(plan)], sys.stdout))
+    speak("\n".join(["in force:", *_root_keys().summary(plan)]))
     emphasised(f"MOVE THE PRIVATE KEYS IN {where} OFFLINE NOW, EACH TO ANOTHER PLACE.", err=True)
-    click.echo("As long as they are here, whoever takes this machine is the service, for ever.", err=True)
+    speak("As long as they are here, whoever takes this machine is the service, for ever.", err=True)
     return ExitCode.OK
 
 
@@ -118,10 +117,10 @@ def _write(draft: Any, out: Path | None) -> int:
     if out is None and path.exists():
         raise UsageError(f"{path} is there already", hint="add this change to it with --out, or name another file")
     root_keys.write_draft(path, draft)
-    click.echo("\n".join(root_keys.changes(draft.before, draft.plan)))
-    click.echo(f"drafted in {path}; it needs {' and '.join(root_keys.missing(draft))}:")
-    click.echo(f"  hashscan service keys sign {path} --key FILE     where the root keys are")
-    click.echo(f"  hashscan service keys install {path}             here, afterwards")
+    speak("\n".join(root_keys.changes(draft.before, draft.plan)))
+    speak(f"drafted in {path}; it needs {' and '.join(root_keys.missing(draft))}:")
+    speak(f"  hashscan service keys sign {path} --key FILE     where the root keys are")
+    speak(f"  hashscan service keys install {path}             here, afterwards")
     return ExitCode.OK
 
 
@@ -189,9 +188,12 @@ def rotate(data: Path, /, pair: tuple[str, ...], roles: tuple[str, ...], out: Pa
 def _rotate_verdict(data: Path, days: float) -> int:
     with _store(data) as store:
         made = _keys().rotate_verdict_key(store, days * 86_400)
-    click.echo(f"new verdict key {_root_keys().key_id(made.public)}; the old one signs beside it for {days:g} days")
-    click.echo("agents learn of it with their next sync; end the old one sooner with 'hashscan service keys retire-verdict'")
+    speak(f"new verdict key {_root_keys().key_id(made.public)}; the old one signs beside it for {days:g} days")
+    speak("agents learn of it with their next sync; end the old one sooner with 'hashscan service keys retire-verdict'")
     return ExitCode.OK
+
+
+_RETIRED = "agents that have not synced since the rotation hold their candidates back until they do"
 
 
 @group.command(name="retire-verdict")
@@ -201,8 +203,8 @@ def retire_verdict(data: Path) -> int:
     with _store(data) as store:
         ended = _keys().retire_verdict_keys(store)
     for one in ended:
-        click.echo(f"retired verdict key {_root_keys().key_id(one.public)}")
-    click.echo("agents that have not synced since the rotation hold their candidates back until they do")
+        speak(f"retired verdict key {_root_keys().key_id(one.public)}")
+    speak(_RETIRED if ended else "one verdict key is in use and no other: there is nothing to retire")
     return ExitCode.OK
 
 
@@ -215,14 +217,14 @@ def sign(draft: Path, key_file: Path, yes: bool) -> int:  # noqa: FBT001 - click
     root_keys = _root_keys()
     shown, key = root_keys.read_draft(draft), root_keys.read_key(key_file)
     signed = root_keys.add_signature(shown, key)  # what is shown and not what the file holds by then
-    click.echo("\n".join(root_keys.describe(shown, key.public_hex())))
+    speak("\n".join(root_keys.describe(shown, key.public_hex())))
     if not yes and not click.confirm(f"\nSign this with root key {root_keys.key_id(key.public_hex())}?"):
-        click.echo("nothing was signed", err=True)
+        speak("nothing was signed", err=True)
         return ExitCode.STOPPED
     root_keys.write_draft(draft, signed)
     left = root_keys.missing(signed)
-    click.echo(f"signed by {', '.join(root_keys.signatures(signed))}")
-    click.echo(f"it still needs {' and '.join(left)}" if left else "all signatures are there: bring it back and install it")
+    speak(f"signed by {', '.join(root_keys.signatures(signed))}")
+    speak(f"it still needs {' and '.join(left)}" if left else "all signatures are there: bring it back and install it")
     return ExitCode.OK
 
 
@@ -233,7 +235,7 @@ def install(data: Path, draft: Path) -> int:
     """Check DRAFT and put it into force; agents follow with their next sync."""
     with _store(data) as store:
         plan = _ceremony().install(store, draft)
-    click.echo(page(["in force:", *_root_keys().summary(plan)], sys.stdout))
+    speak("\n".join(["in force:", *_root_keys().summary(plan)]))
     return ExitCode.OK
 
 
@@ -245,12 +247,12 @@ def show(data: Path) -> int:
         found = _ceremony().overview(store)
     root_keys = _root_keys()
     if found.root is not None:
-        click.echo(page(root_keys.summary(found.root), sys.stdout))
-    click.echo("verdict keys:")
+        speak("\n".join(root_keys.summary(found.root)))
+    speak("verdict keys:")
     now = time.time()
     for one in found.verdict:
         end = "in use" if one.until is None else f"until {root_keys.day(one.until)}" + ("" if now < one.until else ", retired")
-        click.echo(f"  {root_keys.key_id(one.public)}  since {root_keys.day(one.since)}, {end}")
+        speak(f"  {root_keys.key_id(one.public)}  since {root_keys.day(one.since)}, {end}")
     for line in found.warnings:
-        click.echo(folded(f"warning: {line}", sys.stderr), err=True)
+        speak(f"warning: {line}", err=True)
     return ExitCode.OK

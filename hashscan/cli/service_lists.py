@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
+from hashscan.cli.folding import speak
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.errors import ExitCode, UsageError
 from hashscan.model import Act, Algorithm
+from hashscan.units import counted
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -82,7 +84,7 @@ def _progress() -> Callable[[int], None] | None:
         nonlocal told
         if time.monotonic() - told >= _EVERY:
             told = time.monotonic()
-            click.echo(f"  {number:,} read", err=True)
+            speak(f"  {number:,} read", err=True)
 
     return tell_place
 
@@ -113,18 +115,18 @@ def tell(report: Any) -> None:
     rehearsed = "dry run, nothing was changed: " if report.dry_run else ""
     back = f", {report.withdrawn} withdrawn" if report.withdrawn else ""
     back += f", {report.released} stated by others only" if report.released else ""
-    click.echo(
-        f"{rehearsed}list {report.list_id}: {report.added} entries added, {report.merged} merged, "
-        f"{report.unchanged} unchanged, {report.conflicts} conflicts{back}"
+    speak(
+        f"{rehearsed}list {report.list_id}: {counted(report.added, 'entry', 'entries')} added, {report.merged:,} merged, "
+        f"{report.unchanged:,} unchanged, {counted(report.conflicts, 'conflict')}{back}"
     )
     _tell_refused(report)
 
 
 def _tell_refused(report: Any) -> None:
     for reason, count in sorted(report.refused.items()):
-        click.echo(f"refused {count}: {reason}", err=True)
+        speak(f"refused {count:,}: {reason}", err=True)
     for note in report.notes:
-        click.echo(f"  {note.place}: {note.reason}", err=True)
+        speak(f"  {note.place}: {note.reason}", err=True)
 
 
 @click.group(name="known-good")
@@ -147,9 +149,10 @@ def import_known_good(data: Path, /, source: Path, **options: Any) -> int:
 
     manner = Manner(_shape(options), skip_bad=options["skip_bad"], dry_run=options["dry_run"], report=options["report"])
     report = admin.import_known_good(data, source, manner)
+    read = f"{counted(report.read, 'digest')} read; the known-good list"
     if report.dry_run:
-        click.echo(f"dry run, nothing was changed: {report.read} digests read; the known-good list would have {report.total}")
+        speak(f"dry run, nothing was changed: {read} would have {report.total:,}")
     else:
-        click.echo(f"{report.read} digests read; the known-good list has {report.total} now")
+        speak(f"{read} has {report.total:,} now")
     _tell_refused(report)
     return ExitCode.OK

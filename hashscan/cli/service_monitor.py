@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
+from hashscan.cli.folding import say, speak
 from hashscan.cli.service_admin import monitoring, reviewing
 from hashscan.errors import ExitCode, UsageError
 from hashscan.report.escape import printable
-from hashscan.units import parse_duration
+from hashscan.units import counted, parse_duration
 
 _TABLES = ("total", "providers", "countries", "sites", "days", "weeks", "open", "contacts", "disputes")
 _SHOWN = 20  # open findings and groups in the text
@@ -42,9 +43,9 @@ def command(data: Path, /, **options: Any) -> int:
     )
     shown = service.figures(data, selection, names=options["names"])
     if options["as_json"]:
-        click.echo(monitoring().as_json(shown), nl=False)
+        say(monitoring().as_json(shown).rstrip("\n"))
     elif options["table"]:
-        click.echo(monitoring().as_csv(shown, options["table"]), nl=False)
+        say(monitoring().as_csv(shown, options["table"]).rstrip("\n"))
     else:
         _show(shown)
     return ExitCode.FINDINGS if shown.total.overdue else ExitCode.OK
@@ -64,33 +65,39 @@ def _moment(text: str | None, flag: str, now: float) -> float | None:
 
 
 def _show(shown: Any) -> None:
-    click.echo(f"{printable(shown.service)} at {datetime.fromtimestamp(shown.as_of, UTC):%Y-%m-%d %H:%M} UTC")
+    speak(f"{printable(shown.service)} at {datetime.fromtimestamp(shown.as_of, UTC):%Y-%m-%d %H:%M} UTC")
     _group(shown.total)
     for name in ("providers", "countries", "sites"):
         groups = getattr(shown, name)
-        click.echo(f"{name}:" if groups else f"{name}: none")
+        speak(f"{name}:" if groups else f"{name}: none")
         for one in groups[:_SHOWN]:
             _group(one)
         _more(groups)
     if shown.open:
-        click.echo("open, overdue first:")
+        speak("open, overdue first:")
     for one in shown.open[:_SHOWN]:
         flags = "".join((", OVERDUE" if one.overdue else "", ", disputed" if one.disputed else ""))
         where = "/".join(printable(part) for part in (one.provider, one.country, one.site) if part)
-        click.echo(f"  {where} {one.list} {printable(one.entry)}: {one.state} for {_span(one.age)}{flags}")
+        speak(f"  {where} {one.list} {printable(one.entry)}: {one.state} for {_span(one.age)}{flags}")
     _more(shown.open)
-    for one in shown.contacts:
-        if one.quiet:
-            click.echo(f"  {one.provider}: not heard of {_since(one.last_seen)}, {one.agents} agents")
-        if one.pending:
-            click.echo(f"  {one.provider}: {one.pending} candidates wait for an answer")
+    _contacts([one for one in shown.contacts if one.quiet or one.pending])
     told = shown.disputes
-    click.echo(f"disputes: {told.open} open, {told.overdue} overdue, {told.alone} withdrawn by one person")
+    speak(f"disputes: {told.open} open, {told.overdue} overdue, {told.alone} withdrawn by one person")
+
+
+def _contacts(rows: Any) -> None:
+    if rows:
+        speak("not heard of, or waiting for answers:")
+    for one in rows:
+        if one.quiet:
+            speak(f"  {one.provider}: {_heard(one.last_seen)}, {counted(one.agents, 'agent')}")
+        if one.pending:
+            speak(f"  {one.provider}: {counted(one.pending, 'candidate')} without an answer")
 
 
 def _more(rows: Any) -> None:
     if len(rows) > _SHOWN:
-        click.echo(f"  and {len(rows) - _SHOWN} more; --json has them")
+        speak(f"  and {len(rows) - _SHOWN} more; --json has them")
 
 
 def _group(one: Any) -> None:
@@ -98,14 +105,14 @@ def _group(one: Any) -> None:
     times = "" if gone.median is None else f", removed in {_span(gone.median)} (median), {_span(gone.p95)} (95 %)"
     share = "" if gone.within_norm is None else f", {gone.within_norm:.0%} within 24 h ({gone.proved:.0%} by our clock)"
     doubt = f", {gone.doubtful} with doubtful times" if gone.doubtful else ""
-    click.echo(
-        f"  {printable(one.key)}: {one.findings} findings, {one.open} open, {one.overdue} overdue, {one.removed} removed, "
-        f"{one.restored} restored{times}{share}{doubt}"
+    speak(
+        f"  {printable(one.key)}: {counted(one.findings, 'finding')}, {one.open} open, {one.overdue} overdue, "
+        f"{one.removed} removed, {one.restored} restored{times}{share}{doubt}"
     )
 
 
-def _since(day: int | None) -> str:
-    return "ever" if day is None else f"since {datetime.fromtimestamp(day * 86_400, UTC):%Y-%m-%d}"
+def _heard(day: int | None) -> str:
+    return "never heard of" if day is None else f"not heard of since {datetime.fromtimestamp(day * 86_400, UTC):%Y-%m-%d}"
 
 
 def _span(seconds: float) -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
+from hashscan.cli.folding import speak
 from hashscan.cli.service_admin import reviewing
 from hashscan.errors import ExitCode, UsageError
 from hashscan.known.notifications import verify
 from hashscan.report.escape import printable
+from hashscan.units import counted
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MAX_BYTES = 4 * 2**20  # of one file; no notification is longer
@@ -29,7 +31,7 @@ def add_to(group: click.Group) -> None:
 def series(data: Path, source: Path, list_id: str) -> int:
     """Put entries into series: each line of SOURCE is ENTRY,SERIES (an id or a digest, and an opaque name). All or nothing."""
     done = reviewing().set_series(data, list_id, source)
-    click.echo(f"{done.lines} lines, {done.changed} entries changed")
+    speak(f"{counted(done.lines, 'line')}, {counted(done.changed, 'entry', 'entries')} changed")
     return ExitCode.OK
 
 
@@ -39,7 +41,7 @@ def series(data: Path, source: Path, list_id: str) -> int:
 def notification(data: Path, directory: Path) -> int:
     """Sign the notification of today and write it into DIRECTORY, with all before it that are not there."""
     done = reviewing().notify(data, directory.absolute())
-    click.echo(f"notification {done.seq}, up to {_day(done.until)}; {len(done.files)} files written")
+    speak(f"notification {done.seq}, up to {_day(done.until)}; {counted(len(done.files), 'file')} written")
     return ExitCode.OK
 
 
@@ -49,7 +51,7 @@ def notification(data: Path, directory: Path) -> int:
 def notification_check(files: tuple[Path, ...], key: str) -> int:
     """Check that FILES, the oldest first, are signed and none is missing between them. Needs no service and no network."""
     for one in verify([_read(path) for path in files], key):
-        click.echo(f"{one.seq} of {printable(one.service)!r} up to {_day(one.until)}: {len(one.counts)} series")
+        speak(f"{one.seq} of {printable(one.service)!r} up to {_day(one.until)}: {len(one.counts)} series")
     return ExitCode.OK
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from hashscan.cli.folding import say, speak
 from hashscan.cli.service_admin import admin
 from hashscan.errors import ExitCode, UsageError
 
@@ -43,7 +44,7 @@ def add(data: Path, /, name: str, role: str, **options: Any) -> int:
     people = _people()
     password = _password(options["password_file"], ask=options["ask"])
     code = people.add(data, name, people.PersonRole(role), provider=options["provider"], password=password)
-    click.echo(f"made the account {name}, role {role}", err=True)
+    speak(f"made the account {name}, role {role}", err=True)
     _tell(name, code)
     return ExitCode.OK
 
@@ -61,7 +62,7 @@ def list_(data: Path) -> int:
             "second factor" if one.second_factor else "",
             state,
         )
-        click.echo(f"{one.name}  {', '.join(filter(None, words))}")
+        speak(f"{one.name}  {', '.join(filter(None, words))}")
     return ExitCode.OK
 
 
@@ -74,7 +75,7 @@ def role(data: Path, /, name: str, role: str, **options: Any) -> int:
     """Give the account NAME another ROLE; its logins end."""
     people = _people()
     people.set_role(data, name, people.PersonRole(role), provider=options["provider"])
-    click.echo(f"{name} has the role {role}")
+    speak(f"{name} has the role {role}")
     return ExitCode.OK
 
 
@@ -90,7 +91,7 @@ def password(data: Path, /, name: str, **options: Any) -> int:
     """
     code = _people().set_password(data, name, _password(options["password_file"], ask=options["ask"]))
     if not code:
-        click.echo(f"changed the password of {name}", err=True)
+        speak(f"changed the password of {name}", err=True)
     _tell(name, code)
     return ExitCode.OK
 
@@ -101,7 +102,7 @@ def password(data: Path, /, name: str, **options: Any) -> int:
 def disable(data: Path, name: str) -> int:
     """Nobody logs in to the account NAME any more, from this moment on. What it did keeps its name."""
     _people().disable(data, name)
-    click.echo(f"{name} is disabled")
+    speak(f"{name} is disabled")
     return ExitCode.OK
 
 
@@ -111,7 +112,7 @@ def disable(data: Path, name: str) -> int:
 def enable(data: Path, name: str) -> int:
     """Let the account NAME log in again, also after too many failed logins."""
     _people().enable(data, name)
-    click.echo(f"{name} is enabled")
+    speak(f"{name} is enabled")
     return ExitCode.OK
 
 
@@ -124,8 +125,8 @@ def _people() -> Any:
 
 def _tell(name: str, code: str) -> None:
     if code:
-        click.echo(code)
-        click.echo(f"for {name}, within two days, once: the page /web/welcome of the service", err=True)
+        say(code)
+        speak(f"for {name}, within two days, once: the page /web/welcome of the service", err=True)
 
 
 def _password(file: Path | None, *, ask: bool) -> str | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from hashscan.cli.folding import folded
+from hashscan.cli.folding import say, speak
 from hashscan.cli.service_admin import admin, duration, provider_line, reviewing
 from hashscan.errors import ExitCode, UsageError
+from hashscan.units import counted
 
 _PHASES = ("trial", "regular", "suspended")
 
@@ -43,11 +43,11 @@ def add(data: Path, name: str, url: str | None, out: Path | None, phase: str) ->
     folder = Path(os.path.abspath(out)) if out else None
     made = service.add_provider(data, name, phase=service.Phase(phase), url=url, out=folder)
     if made.folder is None:
-        click.echo(f"admitted {made.provider} in phase {made.phase}; next: 'hashscan service provider code {made.provider}'")
+        speak(f"admitted {made.provider} in phase {made.phase}; next: 'hashscan service provider code {made.provider}'")
         return ExitCode.OK
-    click.echo(f"admitted {made.provider} in phase {made.phase}; hand over {made.folder} on a safe way:")
+    speak(f"admitted {made.provider} in phase {made.phase}; hand over {made.folder} on a safe way:")
     for path in made.files:
-        click.echo(f"  {path.name}")
+        speak(f"  {path.name}")
     return ExitCode.OK
 
 
@@ -61,8 +61,8 @@ def code(data: Path, name: str, valid: str, country: str | None, site: str | Non
     """Make a code that enrols one agent of the provider NAME. It is shown once, and is a secret."""
     service = admin()
     made = service.new_code(data, name, valid=duration(valid, "--valid"), place=service.Place(country, site))
-    click.echo(made)
-    click.echo(f"for one agent of {name}, within {valid}: hashscan enroll URL CODE", err=True)
+    say(made)
+    speak(f"for one agent of {name}, within {valid}: hashscan enroll URL CODE", err=True)
     return ExitCode.OK
 
 
@@ -78,7 +78,7 @@ def place(data: Path, name: str, key_id: int | None, country: str | None, site: 
         raise UsageError("name --country or --site")
     service = reviewing()
     service.set_place(data, name, key_id, service.Place(country, site))
-    click.echo(f"{name}{'' if key_id is None else f' key {key_id}'}: {country or ''} {site or ''}".rstrip())
+    speak(f"{name}{'' if key_id is None else f' key {key_id}'}: {country or ''} {site or ''}".rstrip())
     return ExitCode.OK
 
 
@@ -87,7 +87,7 @@ def place(data: Path, name: str, key_id: int | None, country: str | None, site: 
 def list_(data: Path) -> int:
     """All providers: phase, key epoch, and what they did about findings."""
     for one in admin().stats(data).providers:
-        click.echo(folded(provider_line(one), sys.stdout))
+        speak(provider_line(one))
     return ExitCode.OK
 
 
@@ -101,11 +101,13 @@ def agents_(data: Path, name: str) -> int:
         origin = f"added by {one.added_by}" if one.added_by is not None else f"code {one.code}" if one.code else "files"
         used = "never used" if one.used_day is None else f"last used {_day(one.used_day * 86_400)}"
         state = "" if one.revoked is None else f", revoked {_day(one.revoked)}"
-        log = "" if one.log is None else f", log {one.log[0]} lines, head {one.log[1][:16]}"
-        click.echo(f"{one.id}  {one.label}  made {_day(one.created)}, {origin}, {used}{state}{log}")
+        log = "" if one.log is None else f", log {counted(one.log[0], 'line')}, head {one.log[1][:16]}"
+        speak(f"{one.id}  {one.label}  made {_day(one.created)}, {origin}, {used}{state}{log}")
+    if not found.keys and not found.codes:
+        speak(f"no agents yet: 'hashscan service provider code {name}' makes a code for one", err=True)
     for one in found.codes:
-        failed = f", {one.failures} wrong proofs" if one.failures else ""
-        click.echo(f"code {one.id}  made {_day(one.created)}, until {_day(one.expires)}{failed}")
+        failed = f", {counted(one.failures, 'wrong proof')}" if one.failures else ""
+        speak(f"code {one.id}  not used yet, made {_day(one.created)}, until {_day(one.expires)}{failed}")
     return ExitCode.OK
 
 
@@ -120,11 +122,11 @@ def _day(seconds: float) -> str:
 def revoke(data: Path, name: str, what: str) -> int:
     """End an API key of the provider NAME with all keys that came from it, or a code that nobody has used."""
     ended = admin().revoke_api_key(data, name, what)
-    click.echo(f"ended {', '.join(f'API key {one}' for one in ended.keys)}{', '.join(f'code {one}' for one in ended.codes)}")
+    speak(f"ended {', '.join(f'API key {one}' for one in ended.keys)}{', '.join(f'code {one}' for one in ended.codes)}")
     if ended.last:
-        click.echo(f"{name} has no API key any more: no agent of it is answered", err=True)
+        speak(f"{name} has no API key any more: no agent of it is answered", err=True)
     if ended.keys:
-        click.echo(f"who had it also knows a provider key: 'hashscan service provider rotate {name}'", err=True)
+        speak(f"who had it also knows a provider key: 'hashscan service provider rotate {name}'", err=True)
     return ExitCode.OK
 
 
@@ -135,7 +137,7 @@ def revoke(data: Path, name: str, what: str) -> int:
 def rotate(data: Path, /, name: str, **options: bool) -> int:
     """Give the provider NAME a new provider key: a new epoch, from the next publication on."""
     done = admin().rotate_provider_key(data, name, revoke_old=options["revoke_old"])
-    click.echo(f"{done.provider}: epoch {done.epoch}, {done.revoked} keys revoked; next: 'hashscan service publish'")
+    speak(f"{done.provider}: epoch {done.epoch}, {counted(done.revoked, 'key')} revoked; next: 'hashscan service publish'")
     return ExitCode.OK
 
 
@@ -147,8 +149,8 @@ def rotate(data: Path, /, name: str, **options: bool) -> int:
 def quota(data: Path, name: str | None, per_day: int | None, burst: int | None) -> int:
     """How much each agent of NAME may ask; without NAME, of the providers without numbers of their own."""
     set_to = admin().set_quota(data, name, per_day=per_day, burst=burst)
-    said = f"{set_to.per_day} prefixes a day, {set_to.burst} at once" if set_to.per_day else "no limit"
-    click.echo(f"{name or 'every other provider'}: each agent may ask about {said}")
+    said = f"{set_to.per_day:,} prefixes a day, {set_to.burst:,} at once" if set_to.per_day else "no limit"
+    speak(f"{name or 'every other provider'}: each agent may ask about {said}")
     return ExitCode.OK
 
 
@@ -160,5 +162,5 @@ def phase(data: Path, name: str, phase: str) -> int:
     """Put the provider NAME into another phase; it counts from the next request on."""
     service = admin()
     service.set_phase(data, name, service.Phase(phase))
-    click.echo(f"{name} is in phase {phase}")
+    speak(f"{name} is in phase {phase}")
     return ExitCode.OK

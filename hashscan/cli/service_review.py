@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
+from hashscan.cli.folding import say, speak
 from hashscan.cli.service_admin import reviewing
 from hashscan.errors import ExitCode, UsageError
 from hashscan.report.escape import printable
+from hashscan.units import counted
 
 _HOUR = 3600.0
 
@@ -68,15 +70,15 @@ def _meant(service: Any, entry: str, said: dict[str, str]) -> Any:
 def _told(done: Any, *, alone: bool = False) -> int:
     changed = ", ".join(done.entries)
     if not done.waiting:
-        click.echo(f"{done.standing}: {changed or 'nothing to change'}")
+        speak(f"{done.standing}: {changed or 'nothing to change'}")
     for one in done.waiting:
-        click.echo(f"{one.entry} is {one.standing}; dispute {one.dispute} is open: {_missing(one)}")
+        speak(f"{one.entry} is {one.standing}; dispute {one.dispute} is open: {_missing(one)}")
     if alone and done.waiting:
-        click.echo("withdrawn by one person: a second one has to look at it ('hashscan service disputes')", err=True)
+        speak("withdrawn by one person: a second one has to look at it ('hashscan service disputes')", err=True)
     if done.sharing:
-        click.echo(f"these entries share a digest and stay as they are: {', '.join(done.sharing)}", err=True)
+        speak(f"these entries share a digest and stay as they are: {', '.join(done.sharing)}", err=True)
     if any(one.standing == "withdrawn" for one in done.waiting) or (changed and done.standing == "withdrawn"):
-        click.echo("agents learn of it with the next publication: 'hashscan service publish'", err=True)
+        speak("agents learn of it with the next publication: 'hashscan service publish'", err=True)
     return ExitCode.OK
 
 
@@ -103,15 +105,15 @@ def disputes(data: Path, dispute_id: str | None, *, every: bool, as_json: bool) 
         if every:
             raise UsageError("one dispute or --all")
         detail = service.dispute_detail(data, dispute_id)
-        click.echo(json.dumps(asdict(detail), indent=1, ensure_ascii=True)) if as_json else _show(detail)
+        say(json.dumps(asdict(detail), indent=1, ensure_ascii=True)) if as_json else _show(detail)
         return ExitCode.FINDINGS if detail.line.state == "open" else ExitCode.OK
     lines = service.disputes(data, every=every)
     if as_json:
-        click.echo(json.dumps({"disputes": [asdict(one) for one in lines]}, indent=1, ensure_ascii=True))
+        say(json.dumps({"disputes": [asdict(one) for one in lines]}, indent=1, ensure_ascii=True))
     for one in () if as_json else lines:
         _line(one)
     if not lines and not as_json:
-        click.echo("no open disputes" if not every else "no disputes", err=True)
+        speak("no open disputes" if not every else "no disputes", err=True)
     return ExitCode.FINDINGS if any(one.state == "open" for one in lines) else ExitCode.OK
 
 
@@ -120,19 +122,19 @@ def _line(one: Any) -> None:
     alone = f", WITHDRAWN ALONE by {printable(one.alone_by)}" if one.alone_by and one.state == "open" else ""
     missing = f"; {_missing(one)}" if one.state == "open" else ""
     head = f"{one.id}  {one.state}, {one.age / _HOUR:.1f} h{late}{alone}"
-    click.echo(f"{head}: {one.list_id} {one.entry} is {one.standing}, {one.complaints} complaints{missing}")
+    speak(f"{head}: {one.list_id} {one.entry} is {one.standing}, {counted(one.complaints, 'complaint')}{missing}")
 
 
 def _show(detail: Any) -> None:
     _line(detail.line)
     for one in detail.complaints:
         pause = ", paused for that provider" if one.pauses else ""
-        click.echo(f"  disputed by {printable(one.by)}{pause}: {printable(one.reason)}")
+        speak(f"  disputed by {printable(one.by)}{pause}: {printable(one.reason)}")
     for one in detail.opinions:
-        click.echo(f"  {one.opinion} says {printable(one.by)}: {printable(one.reason)}")
+        speak(f"  {one.opinion} says {printable(one.by)}: {printable(one.reason)}")
     for one in detail.acted:
         heard = "" if one.heard else "; not heard of since"
-        click.echo(
-            f"  {printable(one.provider)}: {one.findings} findings, {one.quarantined} quarantined, {one.restored} restored, "
-            f"{one.in_place} in place{heard}"
+        speak(
+            f"  {printable(one.provider)}: {counted(one.findings, 'finding')}, {one.quarantined} quarantined, "
+            f"{one.restored} restored, {one.in_place} in place{heard}"
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hashscan.cli.folding import speak
 from hashscan.cli.service_admin import admin
 from hashscan.errors import ExitCode, UsageError
 from hashscan.settings import read_secret
@@ -51,7 +52,7 @@ def serve(data: Path, /, host: str, port: int, **more: Any) -> int:
         data,
         Door(host, port, tls, more["workers"]),
         _options(more),
-        ready=lambda url: click.echo(f"answering on {url}", err=True),
+        ready=lambda url: speak(f"answering on {url}", err=True),
     )
     return ExitCode.OK
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli import basics
+from hashscan.cli.folding import say
 from hashscan.cli.lines import styled
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, HashscanError
@@ -44,7 +45,7 @@ def command(ctx: click.Context, metrics_file: Path | None, *, as_nagios: bool, a
         found = pairs(told)
         width = max(len(name) for name, _ in found)
         for name, value in found:
-            basics.say(f"{styled(f'{name:<{width}}', 'bold')}  {value}".rstrip())
+            say(f"{styled(f'{name:<{width}}', 'bold')}  {value}".rstrip())
         return code
     from hashscan.cli import talking  # noqa: PLC0415
     from hashscan.report import events  # noqa: PLC0415
@@ -74,7 +75,7 @@ def _nagios(config: Source, metrics_file: Path | None) -> int:
         said, state = nagios.line(told, now)
     except HashscanError as error:
         said, state = nagios.unknown(str(error))
-    basics.say(said)
+    say(said)
     return int(state)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, suppress
 from types import FrameType
 
 from hashscan.jobs.running import GO_ON, PAUSE, STOP
@@ -37,6 +39,20 @@ class Stop:
         if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._asked = True
+        if number == signal.SIGINT:
+            _acknowledge()
 
     def _turned(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal interface
         self._wish = _WISHES[signal.Signals(number)]
+
+
+def _acknowledge() -> None:
+    """Say at the terminal that the key was heard: work at hand is brought to its end, and the service may take its time.
+
+    A handler may come in the middle of any write, so this goes past the streams; the line of the progress is taken away first.
+    """
+    with suppress(OSError, ValueError):  # no terminal, a closed stream: nobody waits there
+        number = sys.stderr.fileno()
+        if os.isatty(number):
+            start = b"\n" if os.environ.get("TERM") == "dumb" else b"\r\x1b[2K"
+            os.write(number, start + b"stopping in good order; Ctrl-C once more ends it at once\n")

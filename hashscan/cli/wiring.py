@@ -27,10 +27,10 @@ from hashscan.cli.basics import (
     outbox_if_any,
     pinned_root,
     require_part,
-    say,
     settings,
     user,
 )
+from hashscan.cli.folding import say, speak
 from hashscan.cli.talking import Talk, conversation
 from hashscan.jobs.confirm import Court
 from hashscan.jobs.rekey import Rekeying
@@ -65,6 +65,7 @@ __all__ = [
     "say",
     "service_tools",
     "settings",
+    "speak",
     "tenants",
     "trust_from",
     "user",

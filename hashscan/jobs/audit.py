@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hashscan.errors import ExitCode, FilterError, QuarantineError
+from hashscan.errors import ExitCode, FilterError, QuarantineError, UsageError
 from hashscan.known import envelopes
 from hashscan.known.envelopes import Opened
 from hashscan.known.judge import grade
 from hashscan.known.verdicts import Said, read_again, verdict_id
-from hashscan.model import Act, Grade, Lists, Source, Standing, Tagged
+from hashscan.model import Act, CaseState, Grade, Lists, Source, Standing, Tagged
 from hashscan.ports import Trust
 from hashscan.quarantine.vault import Kept, Vault
 from hashscan.strict_json import StrictJsonError
 from hashscan.units import rfc3339
 
+_NOT_TAKEN = (CaseState.HELD, CaseState.DISMISSED, CaseState.RELEASED)
 DAMAGED, DISTRUSTED = ExitCode.ACTION_FAILED, ExitCode.FILTER
 
 
@@ -34,13 +35,17 @@ class Step:
 def audit_verdict(vault: Vault, case_id: str, trust: Callable[[str], Trust]) -> Iterator[Step]:
     """The steps of the proof; the last one is the first that does not hold, if any.
 
-    ``trust`` makes the trust of a provider from the pinned root. Raises `UsageError` where there is no such case or root.
+    ``trust`` makes the trust of a provider from the pinned root. Raises `UsageError` where there is no such case or root, or
+    where the case took no file.
     """
     try:
         kept = vault.kept(case_id)
     except QuarantineError as error:
         yield Step("record", holds=False, seen=str(error), code=DAMAGED)
         return
+    if kept.record.state in _NOT_TAKEN:
+        said = f"case {kept.record.id} is {kept.record.state}: no file was taken, there is nothing to prove"
+        raise UsageError(said, hint=kept.record.reason)
     yield Step("record", holds=True, seen=f"case {kept.record.id}, opened {rfc3339(kept.record.opened)}, as it was written")
     yield from _Proof(kept, trust).steps()
 
@@ -90,6 +95,8 @@ class _Proof:
                 return
 
     def _content(self) -> str:
+        purged = f"the evidence was purged ({self._record.reason}): see certificates/{self._record.id}.json in the vault"
+        _require(self._record.state is not CaseState.PURGED, purged, DAMAGED)
         _require(self._kept.content_holds, "the content in the vault is missing, or is not what the record describes", DAMAGED)
         return f"{self._record.file.size} bytes with the digests of the record ({', '.join(sorted(self._record.digests))})"
 
@@ -108,7 +115,7 @@ class _Proof:
             raise _Broken("the case was made without keeping them", DAMAGED)
         _require(self._kept.proof, f"proofs/{proof.sha256}.json is missing in the vault, or damaged", DAMAGED)
         self._kept_proof = proof
-        return f"proofs/{proof.sha256}.json, unaltered"
+        return f"proofs/{proof.sha256[:16]}... of the vault, unaltered"
 
     def _root(self) -> str:
         try:

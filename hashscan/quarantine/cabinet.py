@@ -114,6 +114,10 @@ class Cabinet:
         with self._failures():
             return keeping.lift(self._store, self._record(case_id), hold_id, reason).case()
 
+    def check_purge(self, case_id: str) -> None:
+        """May the evidence of a case be removed now? Raises `QuarantineError` saying why not."""
+        keeping.check_purge(self._record(case_id), self._store.clock())
+
     def purge(self, case_id: str, *, by: str, reason: str) -> Purged:
         """Remove the evidence of a case, with a certificate."""
         with self._failures():

@@ -100,6 +100,19 @@ def due(record: Record, now: float) -> bool:
     return record.state in _EVIDENCE and not record.holds and after is not None and after <= now
 
 
+def check_purge(record: Record, now: float) -> None:
+    """Raises `QuarantineError` where a case may not be purged now, seconds since 1970. Pure."""
+    if record.holds:
+        names = ", ".join(f"{one.id} ({one.by})" for one in record.holds)
+        raise QuarantineError(f"case {record.id} is under a legal hold and was not purged: {names}")
+    if record.state not in _EVIDENCE:
+        raise QuarantineError(f"case {record.id} is {record.state}: there is no evidence to purge")
+    after = record.retention.purge_after
+    if PROFILES.get(record.retention.profile) and after is not None and now < after:
+        day = time.strftime("%Y-%m-%d", time.gmtime(after))
+        raise QuarantineError(f"case {record.id} is kept until {day}: the retention profile {record.retention.profile!r}")
+
+
 def purge(store: CaseStore, record: Record, *, by: str, reason: str) -> Purged:
     """Remove the evidence. The certificate is durable first, the record second, the bytes go last.
 
@@ -107,15 +120,7 @@ def purge(store: CaseStore, record: Record, *, by: str, reason: str) -> Purged:
 
     Raises `QuarantineError` (a hold, nothing to purge), OSError.
     """
-    if record.holds:
-        names = ", ".join(f"{one.id} ({one.by})" for one in record.holds)
-        raise QuarantineError(f"case {record.id} is under a legal hold and was not purged: {names}")
-    if record.state not in _EVIDENCE:
-        raise QuarantineError(f"case {record.id} is {record.state}: there is no evidence to purge")
-    after = record.retention.purge_after
-    if PROFILES.get(record.retention.profile) and after is not None and store.clock() < after:
-        day = time.strftime("%Y-%m-%d", time.gmtime(after))
-        raise QuarantineError(f"case {record.id} is kept until {day}: the retention profile {record.retention.profile!r}")
+    check_purge(record, store.clock())
     _check_text(by, "who purges")
     _check_text(reason, "the reason")
     head = store.log.append(What.PURGE_INTENT, record.id, f"{reason} ({by})")

@@ -18,7 +18,7 @@ def meaning(data: Mapping[str, Json]) -> str:
         0: "complete, nothing found",
         2: "not begun: the command line or the configuration is wrong",
         3: "incomplete: nothing found in what could be read",
-        4: "stopped before the end; it can be resumed",
+        4: "stopped before the end",
         10: f"{found:,} confirmed {files(found)}",
         11: f"{waiting:,} candidate {files(waiting)} without an answer yet",
         12: f"{found:,} confirmed {files(found)}, {undone:,} of the actions failed or held",

@@ -18,6 +18,7 @@ from hashscan.report.console import guarded
 from hashscan.report.fields import number, size, table, text
 
 _EVERY_S = 0.1  # draw at most this often
+_ECHO = len("^C")  # the terminal writes it behind the line; in the next row it would keep the line from being taken away
 _RATE_POINTS = 50  # rates are over the last 50 drawings, about 5 to 10 s
 
 
@@ -81,6 +82,7 @@ class ProgressReporter:
         if elapsed > 0:
             told += f", {(end[1] - start[1]) / elapsed:,.0f}/s, {size((end[2] - start[2]) / elapsed)}/s"
         line = Table.grid(padding=(0, 1), expand=True)
+        line.width = max(self._console.width - _ECHO - 1, 1)
         line.add_column(no_wrap=True)
         line.add_column(no_wrap=True)
         line.add_column(no_wrap=True, ratio=1, overflow="ellipsis")

@@ -10,6 +10,7 @@ from hashscan.model import Action, Json
 from hashscan.report.fields import duration, entry_name, list_name, list_names, number, rows, size, table, text
 from hashscan.report.flat import pairs
 from hashscan.report.meaning import meaning
+from hashscan.units import counted
 
 Data = Mapping[str, Json]
 LABEL_WIDTH = 12  # columns: the longest label is "quarantined"
@@ -95,9 +96,10 @@ def _sync(data: Data) -> list[Text]:
 
 def _withdrawn(data: Data) -> list[Text]:
     entries, new = number(data, "entries"), number(data, "new")
-    said = f"{list_name(table(data, 'list'))}: {entries:,} entries taken back, {new:,} of them now"
+    said = f"{list_name(table(data, 'list'))}: {counted(entries, 'entry', 'entries')} taken back, {new:,} of them now"
     cases = number(data, "cases")
-    detail = f"{cases:,} of the cases on this host are of these entries: see 'hashscan quarantine list'" if cases else ""
+    here = f"{counted(cases, 'case')} on this host {'rests' if cases == 1 else 'rest'} on"
+    detail = f"{here} what was taken back: 'hashscan quarantine restore --withdrawn' undoes that" if cases else ""
     return _line("withdrawn", "bold yellow", said, detail)
 
 
@@ -124,8 +126,10 @@ def _case(data: Data) -> list[Text]:
 
 
 def case_with_name(data: Data) -> list[Text]:
-    """A case with the name that the file had, for those who asked for it."""
-    return [*_case(data), Text(" " * LABEL_WIDTH + text(data, "path"))]
+    """A case with the name that the file had and what was last said of it, for those who asked for it."""
+    said = text(data, "reason")
+    named = [*_case(data), Text(" " * LABEL_WIDTH + text(data, "path"))]
+    return [*named, Text(" " * LABEL_WIDTH + said, style="dim")] if said and said != text(data, "state") else named
 
 
 def _recovered(data: Data) -> list[Text]:

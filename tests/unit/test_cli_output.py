@@ -10,12 +10,13 @@ import re
 import secrets
 import subprocess
 import sys
+from contextlib import redirect_stdout
 
 import click
 import pytest
 from rich.color import ColorSystem
 
-from hashscan.cli.folding import columns, folded
+from hashscan.cli.folding import columns, folded, say, speak
 from hashscan.cli.lines import styled
 from hashscan.cli.talking import Talk
 from hashscan.errors import IncompleteError
@@ -23,7 +24,9 @@ from hashscan.model import Event, ListRef, Source
 from hashscan.report import events
 from hashscan.report.console import open_console
 from hashscan.report.palette import PALETTE
+from hashscan.report.progress import ProgressReporter
 from hashscan.report.text import TextReporter
+from hashscan.units import counted
 from tests.house.source import REPOSITORY
 from tests.house.test_docs import commands
 from tests.support import nouns
@@ -113,6 +116,14 @@ def test_every_colour_goes_through_the_gate_that_knows_no_color() -> None:
     assert found == ["lines.py"]
 
 
+def test_whoever_prints_says_whether_it_is_folded_or_whole() -> None:
+    sources = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "hashscan").rglob("*.py")}
+    found = sorted(
+        path.name for path, text in sources.items() if re.search(r"\b(click\.echo|print)\(", text.replace(".print(", ""))
+    )
+    assert found == ["folding.py", "main.py"], "`speak` folds sentences, `say` leaves what is copied and read by programs whole"
+
+
 class Screen(io.StringIO):
     """A stream that says that it is a terminal."""
 
@@ -135,6 +146,95 @@ def test_lines_are_folded_by_words_on_a_terminal_and_whole_in_a_pipe(width: str,
     assert folded(LONG_LINE, io.StringIO(), 10) == LONG_LINE
     assert folded("short", Screen(), 2, 4) == "    short"
     assert columns(None) > 10_000
+
+
+def test_speaking_keeps_lines_and_their_indentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    screen, pipe = Screen(), io.StringIO()
+    text = "one:\n  " + "word " * 30 + "end"
+    with redirect_stdout(screen):
+        speak(text)
+        say(text)
+    with redirect_stdout(pipe):
+        speak(text)
+    whole = f"{text}\n"
+    assert pipe.getvalue() == whole
+    told = screen.getvalue()
+    assert told.endswith(whole)
+    folded_lines = told.removesuffix(whole).splitlines()
+    assert folded_lines[0] == "one:"
+    assert len(folded_lines) > 2
+    assert [len(line) - len(line.lstrip()) for line in folded_lines] == [0, 2, *[4] * (len(folded_lines) - 2)]
+    assert max(len(line) for line in folded_lines) <= 80
+
+
+def test_numbers_have_the_right_plural() -> None:
+    assert counted(1, "case") == "1 case"
+    assert counted(0, "case") == "0 cases"
+    assert counted(1_234_567, "entry", "entries") == "1,234,567 entries"
+
+
+def test_the_line_of_the_progress_leaves_room_for_what_the_terminal_echoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out = io.StringIO()
+    console = open_console(out, color=True)
+    console.width = 80
+    console.no_color = True
+    with ProgressReporter(console, lambda: 1.0) as reporter:
+        reporter.tell(Event("scan_start", {}))
+        reporter.tell(Event("progress", {"paths": {"seen": 12}, "bytes_hashed": 5, "path": "/srv/" + "long/" * 60}))
+    frames = (re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", one) for one in re.split("[\r\n]", out.getvalue()))
+    drawn = [frame for frame in frames if "12 files" in frame]
+    assert len(set(drawn)) == 1
+    assert len(drawn[0]) <= 80 - len("^C"), "else ^C goes to the next row, and the line is never taken away"
+    assert drawn[0].rstrip().endswith("…")
+
+
+HEAR = """
+import os, signal
+from contextlib import ExitStack
+from hashscan.cli.stopping import Stop
+with ExitStack() as stack:
+    stop = Stop(stack)
+    os.kill(os.getpid(), signal.%s)
+    assert stop()
+"""
+
+
+def heard(number: str, term: str) -> bytes:
+    """What a terminal shows when a run is asked to stop."""
+    ours, theirs = os.openpty()
+    try:
+        env = {**clean_environment(), "TERM": term}
+        done = subprocess.run(
+            [sys.executable, "-c", HEAR % number], stderr=theirs, stdout=theirs, env=env, timeout=60, check=False
+        )
+        os.write(theirs, b"end")
+        shown = os.read(ours, 4096).removesuffix(b"end")
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 0, shown
+    return shown
+
+
+def test_ctrl_c_is_acknowledged_on_a_terminal() -> None:
+    words = b"stopping in good order; Ctrl-C once more ends it at once\r\n"
+    assert heard("SIGINT", "xterm") == b"\r\x1b[2K" + words
+    assert heard("SIGINT", "dumb") == b"\r\n" + words
+    assert heard("SIGTERM", "xterm") == b"", "nobody pressed a key"
+    piped = subprocess.run(
+        [sys.executable, "-c", HEAR % "SIGINT"], capture_output=True, env=clean_environment(), timeout=60, check=True
+    )
+    assert piped.stderr == b""
+
+
+def test_of_entries_that_were_taken_back_the_next_command_is_named() -> None:
+    data = {"list": {"id": "police", "version": 3}, "entries": 1, "new": 1, "cases": 1}
+    assert [line.strip() for line in shown(Event("withdrawn", data), terminal=False)] == [
+        "withdrawn   police v3: 1 entry taken back, 1 of them now",
+        "1 case on this host rests on what was taken back: 'hashscan quarantine restore --withdrawn' undoes that",
+    ]
 
 
 def luminance(number: int) -> float:

@@ -94,18 +94,18 @@ def test_providers_their_agents_and_keys(desk: Desk) -> None:
 def test_publishing_says_what_it_did_and_left_out(desk: Desk) -> None:
     enrol(desk.data)
     load(desk.data, "\n".join(sha1(str(number)) for number in range(3000)))
-    assert "acme: police version 1, 3001 entries" in desk.do("publish")
+    assert "acme: police version 1, 3,001 entries" in desk.do("publish")
     good = desk.home / "good"
     good.write_text("\n".join(sha1(str(number)) for number in range(12)))
     assert "12 digests read; the known-good list has 12 now" in desk.do("known-good", "import", good)
     desk.do("withdraw", sha1("77"), "--list", LIST, "--reason", "a mistake", "--by", "anna", "--alone")
     said = desk.do("publish")
-    assert re.search(r"version 2, 2988 entries, \d+ tokens, \d+ bytes, 1 withdrawn, delta \d+ bytes, ", said), said
-    assert re.search(r"police: left out 12 entries that are known-good: (e_[a-z2-7]{16}, ){10}\.\.\.\n", said), said
+    assert re.search(r"version 2, 2,988 entries, [\d,]+ tokens, [\d,]+ bytes, 1 withdrawn, delta \d+ bytes, ", said), said
+    assert re.search(r"police: left out 12 known-good entries: (e_[a-z2-7]{16}, ){10}\.\.\.\n", said), said
     source = desk.home / "list"
     source.write_text(f"{sha1('5')}\n{md5('new')}\n")
     said = desk.do("import", source, "--list", LIST)
-    assert "1 entries added" in said
+    assert "1 entry added" in said
     assert "refused 1: known_good" in said
     bad = desk.home / "bad"
     bad.write_text("junk\n")
@@ -132,7 +132,10 @@ def test_a_leaked_file_is_traced(desk: Desk) -> None:
     load(other, sha1("a"))
     admin.publish(other)
     said = desk.type("trace", other / "published" / "acme" / "police-1-1.filter")
-    assert (desk.code, said.splitlines()[-1]) == (ExitCode.FINDINGS, "not found: none of 1 keys of this service made it")
+    assert (desk.code, said.splitlines()[-1]) == (
+        ExitCode.FINDINGS,
+        "not found: no key of this service made it, of 1 that were tried",
+    )
     leak.write_text("no filter at all, but longer than a header of one\n")
     assert "it holds no filter" in desk.type("trace", leak)
     assert desk.code == ExitCode.FINDINGS

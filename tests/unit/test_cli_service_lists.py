@@ -109,7 +109,7 @@ def test_known_good_lists(shell: Shell) -> None:
     assert "has 11 now" in shell.type(*words, "--skip-bad")[0]
     source = shell.file("list.txt", "\n".join(map(sha1, "abcdef")))
     out, err = shell.type("import", source, "--list", LIST)
-    assert out.startswith("list police: 1 entries added")
+    assert out.startswith("list police: 1 entry added")
     assert "refused 5: known_good" in err
     assert "NSRL" in shell.type("import", rds, "--list", LIST, code=ExitCode.USAGE)[1]
 
@@ -161,7 +161,7 @@ def test_a_page_from_a_file(shell: Shell) -> None:
     _, err = shell.type("import", source, "--list", LIST, "--category", "A1", code=ExitCode.USAGE)
     assert "--source-name" in err
     out, err = shell.type("import", source, "--list", LIST, "--category", "A1", "--source-name", "ncmec")
-    assert out.startswith("list police: 1 entries added")
+    assert out.startswith("list police: 1 entry added")
     assert "entry 2: its category is none of those that were asked for" in err
     source.write_text(page(tombstone("a")))
     out, _ = shell.type("import", source, "--list", LIST, "--category", "A1", "--source-name", "ncmec")

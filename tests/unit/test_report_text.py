@@ -153,7 +153,7 @@ def test_what_is_unaccounted_for_is_shown_so_that_the_table_still_adds_up() -> N
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [(0, "nothing found"), (3, "incomplete"), (4, "resumed"), (20, "filter"), (22, "refused")]
+    ("code", "words"), [(0, "nothing found"), (3, "incomplete"), (4, "stopped before the end"), (20, "filter"), (22, "refused")]
 )
 def test_the_headline_says_what_the_exit_code_means(code: int, words: str) -> None:
     assert words in shown(Event("summary", {"exit_code": code, "complete": True, "seconds": 1.0}))
