@@ -62,6 +62,13 @@ class Push:
                 answer.raw.read(_MAX_ANSWER_BYTES, decode_content=False)
         except (requests.exceptions.RequestException, HTTPError, OSError) as error:
             # Not the words of requests: they have the address in them.
-            raise ServiceUnavailable(f"{address.name} does not answer ({type(error).__name__})") from None
+            raise ServiceUnavailable(f"{address.name} does not answer ({_why(error)})") from None
         if not 200 <= status < 300:
             raise ServiceUnavailable(f"{address.name} answered {status}", retry_after=wait)
+
+
+def _why(error: Exception) -> str:
+    """In words of ours."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "no trusted connection"
+    return "it takes too long" if isinstance(error, requests.exceptions.Timeout) else "no connection"

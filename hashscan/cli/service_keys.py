@@ -252,7 +252,7 @@ def show(data: Path) -> int:
     now = time.time()
     for one in found.verdict:
         end = "in use" if one.until is None else f"until {root_keys.day(one.until)}" + ("" if now < one.until else ", retired")
-        speak(f"  {root_keys.key_id(one.public)}  since {root_keys.day(one.since)}, {end}")
+        speak(f"  {root_keys.key_id(one.public)}  since {root_keys.day(one.since)}, {end}  {one.public}")
     for line in found.warnings:
         speak(f"warning: {line}", err=True)
     return ExitCode.OK

@@ -60,7 +60,7 @@ class Counts:
         rules = (
             (len(self._run), limits.per_run, "in one run"),
             (len(recent), limits.per_day, "within 24 hours"),
-            (of_owner[owner], limits.per_owner, f"of one owner ({owner}) within 24 hours"),
+            (of_owner[owner], limits.per_owner, f"of one owner ({owner.replace('/uid/', 'user id ')}) within 24 hours"),
         )
         if len(owners) >= limits.per_entry:
             return f"the limit of {limits.per_entry} owners of one entry within 24 hours is reached; is the list right?"

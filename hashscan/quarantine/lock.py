@@ -56,7 +56,7 @@ class RunLock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             owner = os.pread(fd, _MAX_OWNER_BYTES, 0).decode("ascii", "replace").strip() or "an unnamed process"
-            hint = "wait for it to end, or stop that process"
+            hint = "wait for it to end, or stop it: a scan with 'hashscan stop'"
             raise LockedError(f"another run holds {self._path}: {owner}", hint=hint) from error
         except OSError as error:
             raise StateError(f"the lock file {self._path} cannot be locked: {error.strerror}") from error

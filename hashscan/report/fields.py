@@ -8,13 +8,14 @@ from hashscan.model import Json
 from hashscan.report.escape import printable
 
 LOCAL = "local:"  # begins the id of a plain list on this host
+_YES_NO = {True: "yes", False: "no"}
 _SHORT_ENTRY = len("sha256:") + 16
 
 
 def text(data: Mapping[str, Json], key: str) -> str:
     """The value as printable text; empty where it is missing or null."""
     value = data.get(key)
-    return "" if value is None else printable(str(value))
+    return "" if value is None else _YES_NO[value] if isinstance(value, bool) else printable(str(value))
 
 
 def number(data: Mapping[str, Json], key: str) -> int:

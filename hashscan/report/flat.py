@@ -22,4 +22,4 @@ def _flat(data: Mapping[str, Json], above: str = "") -> Iterator[tuple[str, str]
         elif isinstance(value, (list, tuple)):
             yield from _flat({str(index): item for index, item in enumerate(value)}, f"{name}.")
         else:
-            yield name, text(data, key)
+            yield name, "none" if value is None else text(data, key)

@@ -18,6 +18,7 @@ from hashscan.report.table import summary_table
 
 MOST_ROWS = 40  # of a list; CSV, JSON and HTML have what is kept
 _WIDTH = 12
+_SHORT_ID = 8  # digits of the id of a run that lists show; `report` takes four and more
 
 
 def show(console: Console, document: Mapping[str, Json]) -> None:
@@ -63,11 +64,12 @@ def _head(document: Mapping[str, Json]) -> Iterator[Text]:
         ("run", f"{text(document, 'run_id')} on {text(document, 'host')}"),
         ("began", text(document, "started")),
         ("ended", f"{text(document, 'ended') or 'unknown'}{took}"),
-        ("folders", roots or "none"),
-        ("lists", "a plain list" if text(document, "mode") == "audit" else list_names(document)),
-        ("mode", text(document, "mode") or "unknown"),
+        # A run that asks again about what waits has none of these.
+        ("folders", roots),
+        ("lists", "a plain list" if text(document, "mode") == "audit" else list_names(document) * bool(document.get("lists"))),
+        ("mode", text(document, "mode")),
     )
-    for name, value in pairs:
+    for name, value in (one for one in pairs if one[1]):
         yield Text.assemble((f"{name:<{_WIDTH}}", "bold"), value)
 
 
@@ -109,7 +111,7 @@ def _missed(row: Mapping[str, Json]) -> list[Text]:
 
 def show_runs(console: Console, runs: Sequence[Mapping[str, Json]]) -> None:
     """One line a run, the oldest first."""
-    out = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    out = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("run", "began (UTC)", "command", "took"):
         out.add_column(name, no_wrap=True)
     out.add_column("looked at", justify="right", no_wrap=True)
@@ -123,7 +125,7 @@ def show_runs(console: Console, runs: Sequence[Mapping[str, Json]]) -> None:
         began = text(run, "started")[:16].replace("T", " ")
         code = text(run, "exit_code") or "-"
         style = "" if code == "0" else "bold red" if found or code in ("12", "20", "22") else "yellow"
-        cells = (text(run, "run_id"), began, text(run, "command"), took, f"{looked:,}", f"{found:,}", code)
+        cells = (text(run, "run_id")[:_SHORT_ID], began, text(run, "command"), took, f"{looked:,}", f"{found:,}", code)
         out.add_row(*(Text(cell, style=style if index in (5, 6) else "") for index, cell in enumerate(cells)))
     with guarded(console):
         console.print(out)

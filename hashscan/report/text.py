@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from hashscan.model import Event, Json
@@ -67,9 +68,13 @@ class TextReporter:
                 self._print(line)
 
     def _print(self, line: Text) -> None:
-        """A name stays one line, to be copied and searched for; on a terminal what explains it is wrapped by words below it."""
+        """A name stays one line, to be copied and searched for; on a terminal all else is wrapped by words beside its label."""
         if self._console.is_terminal and line.style == "dim" and line.plain.startswith(INDENT):
             self._console.print(Padding(Text(line.plain[len(INDENT) :], style="dim"), (0, 0, 0, len(INDENT))))
+        elif self._console.is_terminal and line.overflow == "fold":
+            beside = Table.grid()
+            beside.add_row(line[: wording.LABEL_WIDTH], line[wording.LABEL_WIDTH :])
+            self._console.print(beside)
         else:
             self._console.print(line, soft_wrap=True)
 

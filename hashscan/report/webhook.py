@@ -21,6 +21,7 @@ from hashscan.model import Event
 from hashscan.report.minimal import Detail
 from hashscan.report.ndjson import Envelope, line_of
 from hashscan.report.spool import Message, Spool
+from hashscan.units import counted
 
 FINDINGS_A_RUN = 100  # more are in the counts of the summary
 _TYPES = frozenset({"finding", "action", "recovered", "withdrawn", "summary", "exit_error", "test"})
@@ -155,4 +156,5 @@ class WebhookSink:
         if done.expired:
             raise IncompleteError(f"{done.expired} messages were given up: nobody took them for {MOST_AGE_S / 86_400:.0f} days")
         if done.why:
-            raise IncompleteError(f"{done.why}; {done.waiting} messages wait on disk and are sent later")
+            wait = "waits" if done.waiting == 1 else "wait"
+            raise IncompleteError(f"{done.why}; {counted(done.waiting, 'message')} {wait} on disk for the next run")

@@ -33,6 +33,11 @@ def _line(label: str, style: str, body: str, detail: str = "") -> list[Text]:
     return [first, Text(" " * LABEL_WIDTH + detail, style="dim")] if detail else [first]
 
 
+def _sentence(label: str, style: str, body: str) -> list[Text]:
+    """Words, and no name that somebody copies: they may be folded, which `overflow` says."""
+    return [Text.assemble((f"{label:<{LABEL_WIDTH}}", style), body, overflow="fold")]
+
+
 def _scan_start(data: Data) -> list[Text]:
     roots = ", ".join(text(root, "path") for root in rows(data, "roots"))
     if not roots and table(data, "settings").get("recheck") is True:
@@ -79,7 +84,8 @@ def _progress(data: Data) -> list[Text]:
 
 def _exit_error(data: Data) -> list[Text]:
     hint = text(data, "hint")
-    return _line("error", "bold red", text(data, "message"), f"hint: {hint}" if hint else "")
+    first = _sentence("error", "bold red", text(data, "message"))
+    return [*first, Text(f"{' ' * LABEL_WIDTH}hint: {hint}", style="dim")] if hint else first
 
 
 def _sync(data: Data) -> list[Text]:
@@ -140,12 +146,8 @@ def _recovered(data: Data) -> list[Text]:
 
 
 def _warning(data: Data) -> list[Text]:
-    return _line(
-        "warning",
-        "bold yellow",
-        text(data, "path") or text(data, "message"),
-        text(data, "message") if text(data, "path") else "",
-    )
+    said, path = text(data, "message"), text(data, "path")
+    return _line("warning", "bold yellow", path, said) if path else _sentence("warning", "bold yellow", said)
 
 
 def _status(data: Data) -> list[Text]:

@@ -23,7 +23,9 @@ from hashscan.errors import IncompleteError
 from hashscan.model import Event, ListRef, Source
 from hashscan.report import events
 from hashscan.report.console import open_console
+from hashscan.report.flat import pairs
 from hashscan.report.palette import PALETTE
+from hashscan.report.paper import as_text, show_runs
 from hashscan.report.progress import ProgressReporter
 from hashscan.report.text import TextReporter
 from hashscan.units import counted
@@ -72,6 +74,61 @@ def test_on_a_terminal_what_explains_a_name_is_wrapped_by_words(width: int, monk
 
 def _plain(line: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip()
+
+
+def test_sentences_beside_a_label_are_wrapped_by_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    said = "the webhook does not answer (no connection); 12 messages wait on disk for the next run"
+    for event in (Event("warning", {"message": said}), Event("exit_error", {"message": said})):
+        told = [_plain(line) for line in shown(event, terminal=True)]
+        assert len(told) == 2
+        assert all(len(line) <= 80 for line in told)
+        assert told[0].startswith(("warning     the", "error       the"))
+        assert f"{told[0][12:]} {told[1].strip()}" == said
+        assert told[1].startswith(" " * 12)
+        assert len(shown(event, terminal=False)) == 1
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_list_of_runs_fits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out = io.StringIO()
+    console = open_console(out, color=False)
+    console.width = width
+    paths = {"scanned": 12_345_678}
+    run = {
+        "run_id": "dc6a0cc31601d6d7",
+        "started": "2026-11-28T15:02:27Z",
+        "command": "quarantine take",
+        "seconds": 3700.0,
+        "exit_code": 12,
+        "summary": {"paths": paths, "candidates": {"findings": 1234}},
+    }
+    show_runs(console, [run])
+    assert "exit" in out.getvalue().splitlines()[0]
+    assert "…" not in out.getvalue()
+    assert all(len(line) <= width for line in out.getvalue().splitlines())
+
+
+def test_what_a_run_does_not_know_is_left_out() -> None:
+    document = {"run_id": "dc6a0cc31601d6d7", "host": "vm", "started": "2026-11-28T15:02:27Z", "ended": "x", "summary": {}}
+    told = as_text(document)
+    assert "mode" not in told
+    assert "folders" not in told
+    assert "no list" not in told
+    whole = as_text({**document, "mode": "report", "roots": [{"path": "/srv"}], "lists": [{"id": "police", "version": 3}]})
+    assert "mode        report" in whole
+    assert "folders     /srv" in whole
+    assert "lists       police v3" in whole
+
+
+def test_a_status_speaks_no_python() -> None:
+    assert pairs({"stale": False, "clock_ok": True, "last_run": None, "pending": 0}) == [
+        ("stale", "no"),
+        ("clock_ok", "yes"),
+        ("last_run", "none"),
+        ("pending", "0"),
+    ]
 
 
 def test_in_a_pipe_every_event_keeps_its_lines() -> None:

@@ -187,7 +187,7 @@ def test_rotate_and_retire_the_verdict_key(begun: Desk) -> None:
     told = begun.type("rotate", "--verdict", "--overlap", "3")
     assert begun.code == ExitCode.OK
     assert "for 3 days" in told
-    assert len(re.findall(r"^  \w{32}  since .*(?:in use|until \S+)$", begun.type("show"), re.MULTILINE)) == 2
+    assert len(re.findall(r"^  \w{32}  since .*(?:in use|until \S+)  \w{64}$", begun.type("show"), re.MULTILINE)) == 2
     assert "retired verdict key" in begun.type("retire-verdict")
     assert "retired" in begun.type("show")
     with keyed_store(begun.data) as store:

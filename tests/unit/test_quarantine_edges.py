@@ -197,7 +197,7 @@ def test_what_the_lock_file_says(tmp_path: Path) -> None:
         assert path.read_text() == f"pid {os.getpid()} since 2026-09-21T14:13:20+00:00\n"
         with pytest.raises(LockedError, match=rf"another run holds .*: pid {os.getpid()} since") as caught, RunLock(path):
             pytest.fail("it is locked")
-        assert caught.value.hint == "wait for it to end, or stop that process"
+        assert caught.value.hint == "wait for it to end, or stop it: a scan with 'hashscan stop'"
         for said, told in ((b"", "an unnamed process"), (b"\xff", "\N{REPLACEMENT CHARACTER}")):
             path.write_bytes(said)
             with pytest.raises(LockedError, match=told), RunLock(path):

@@ -77,4 +77,4 @@ def test_the_file_says_who_runs_and_nothing_else(tmp_path: Path) -> None:
         path.write_bytes(b"")
         with pytest.raises(LockedError, match=r"another run holds .*/lock: an unnamed process") as caught:
             RunLock(path).__enter__()
-    assert caught.value.hint == "wait for it to end, or stop that process"
+    assert caught.value.hint == "wait for it to end, or stop it: a scan with 'hashscan stop'"

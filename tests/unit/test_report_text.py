@@ -112,7 +112,7 @@ def test_the_name_of_a_case_is_shown_only_when_asked_for() -> None:
 
 def test_raw_strings_of_a_status_are_cleaned() -> None:
     said = shown(events.status({"a\x1b": "b\x1b[31m", "list": ["x", {"y": None}], "n": 3}))
-    assert said.splitlines() == [r"a\x1b     b\x1b[31m", "list.0    x", "list.1.y  ", "n         3"]
+    assert said.splitlines() == [r"a\x1b     b\x1b[31m", "list.0    x", "list.1.y  none", "n         3"]
 
 
 def test_an_event_from_later_is_named() -> None:

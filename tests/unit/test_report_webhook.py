@@ -102,7 +102,7 @@ def test_a_secret_that_is_none_is_refused_and_not_repeated(secret: str) -> None:
 
 def test_what_is_not_taken_stays_and_is_sent_later(tmp_path: Path, far: Far, clock: Clock) -> None:
     far.failure = ServiceUnavailable("the webhook answered 503")
-    with pytest.raises(IncompleteError, match="1 messages wait on disk"):
+    with pytest.raises(IncompleteError, match="1 message waits on disk"):
         sink(tmp_path, far, clock).tell(summary())
     assert Spool(tmp_path / "spool").count() == 1
     far.failure = None
