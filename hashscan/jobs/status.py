@@ -144,7 +144,9 @@ def _withdrawn(shelf: Shelf | None, cases: Sequence[Case | Brief]) -> dict[str, 
         withdrawn = shelf.withdrawn(lists)
     except FilterError:  # `_problems` says why
         return {}
-    mine = sum(case.state in WITHDRAWABLE and withdrawn.entry(case.list_id, case.entry) is not None for case in cases)
+    mine = 0
+    if len(withdrawn):  # most often nothing was taken back
+        mine = sum(case.state in WITHDRAWABLE and withdrawn.entry(case.list_id, case.entry) is not None for case in cases)
     return {"withdrawn": {"entries": len(withdrawn), "cases": mine}}
 
 
