@@ -12,13 +12,14 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 from blake3 import blake3
 
 from hashscan.atomic import make_private_directory
+from hashscan.central.counts import BUSY_SECONDS, PENDING, UNSENT, VERSION, check_version, guarded
 from hashscan.errors import StateError
 from hashscan.model import Action, Algorithm, Candidate, Case, FileEntry, Finding, HashedFile, ListRef, Outcome, Place, Receipt
 from hashscan.ports import Backlog, LogHead, Waiting
@@ -38,7 +39,6 @@ CREATE TABLE IF NOT EXISTS outcome (
   first_seen REAL NOT NULL, acted_at REAL NOT NULL, receipt BLOB, finding TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 """
-_VERSION = 2
 _FROM_1 = "ALTER TABLE outcome ADD COLUMN finding TEXT NOT NULL DEFAULT ''"
 MAX_CANDIDATE_BYTES = 64 * 2**20  # a tree may be as deep as a tenant likes; its paths are in base64
 _WAITING = """SELECT candidate, first_seen, asked, reason, envelope FROM pending LEFT JOIN judged ON judged.key = pending.key
@@ -57,7 +57,7 @@ class Outbox:
         self._clock = clock
         with self._guard():
             make_private_directory(path.parent)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
             try:
                 self._prepare()
             except BaseException:
@@ -69,15 +69,15 @@ class Outbox:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in {0, 1, _VERSION}:
-            raise StateError(f"{self._path} has format {version}, this version reads {_VERSION}", hint="update hashscan")
+        if version:
+            check_version(self._path, version)
         if version == 1:
             with self._transaction() as db:  # a crash between the two would leave a column that is added again
                 db.execute(_FROM_1)
-                db.execute(f"PRAGMA user_version={_VERSION}")
+                db.execute(f"PRAGMA user_version={VERSION}")
         self._db.executescript(_SCHEMA)
         if version == 0:  # a status, which looks every minute, writes nothing
-            self._db.execute(f"PRAGMA user_version={_VERSION}")
+            self._db.execute(f"PRAGMA user_version={VERSION}")
 
     def close(self) -> None:
         """Close the file."""
@@ -136,7 +136,7 @@ class Outbox:
     def count(self) -> int:
         """How many candidates are pending."""
         with self._guard():
-            return int(self._db.execute("SELECT count(*) FROM pending").fetchone()[0])
+            return int(self._db.execute(PENDING).fetchone()[0])
 
     def backlog(self) -> Backlog:
         """What is pending, in numbers."""
@@ -204,7 +204,7 @@ class Outbox:
     def unsent_count(self) -> int:
         """How many outcomes the service has not acknowledged."""
         with self._guard():
-            return int(self._db.execute("SELECT count(*) FROM outcome WHERE receipt IS NULL").fetchone()[0])
+            return int(self._db.execute(UNSENT).fetchone()[0])
 
     def acknowledge(self, receipts: Iterable[Receipt], head: LogHead | None = None) -> None:
         """Keep the signed receipts, the company's proof against the norm, and the head of the log that they repeat."""
@@ -242,17 +242,8 @@ class Outbox:
                     self._db.execute("ROLLBACK")
                 raise
 
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            hint = "is the disk full, or the file damaged? Nothing was moved"
-            raise StateError(f"the state in {self._path} cannot be used: {error}", hint=hint) from None
-        except OSError as error:
-            raise StateError(
-                f"the state in {self._path} cannot be used: {error.strerror}", hint="check rights and disk"
-            ) from None
+    def _guard(self) -> AbstractContextManager[None]:
+        return guarded(self._path)
 
 
 def outcome_of(finding: Finding, action: Action, first_seen: float, now: float) -> tuple[str, Place, OutcomeRow]:

@@ -149,14 +149,27 @@ def outbox_file(chosen: Settings) -> Path:
 
 def outbox_if_any(chosen: Settings, stack: ExitStack) -> Outbox | None:
     """The same where there is one; looking makes none. Raises `StateError` where nobody can tell."""
+    return outbox(chosen, stack) if _is_there(outbox_file(chosen)) else None
+
+
+def waits(chosen: Settings) -> tuple[int, int]:
+    """How many candidates wait for the service, and how many outcomes. Raises `StateError` where nobody can tell."""
     path = outbox_file(chosen)
+    if not _is_there(path):
+        return 0, 0
+    from hashscan.central import counts  # noqa: PLC0415 - a host that asks nobody needs no database
+
+    return counts.waits(path)
+
+
+def _is_there(path: Path) -> bool:
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return False
     except OSError as error:
         raise StateError(f"the state in {path.parent} cannot be read: {error.strerror}", hint="are you root?") from None
-    return outbox(chosen, stack)
+    return True
 
 
 def cases(chosen: Settings) -> Sequence[Brief]:

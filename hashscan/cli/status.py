@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -81,18 +80,17 @@ def _nagios(config: Source, metrics_file: Path | None) -> int:
 
 def gathered(settings: Settings, now: float) -> tuple[Mapping[str, Json], ExitCode]:
     """How this host stands at ``now``, from its state alone. Raises what the tools raise."""
-    with ExitStack() as stack:
-        shelf = basics.enrolled(settings, settings.memo_dir).shelf if settings.service.url else None
-        box = basics.outbox_if_any(settings, stack)
-        facts = Facts(
-            pending=box.count() if box else 0,
-            unsent=box.unsent_count() if box else 0,
-            cases=tuple(basics.cases(settings)),
-            state_dir=settings.scan_dir,
-            left_open=open_findings.read(settings.state_dir),
-            within=settings.report.removal_within,
-            running=running(settings.run_dir_of(Part.READ)),
-        )
+    shelf = basics.enrolled(settings, settings.memo_dir).shelf if settings.service.url else None
+    pending, unsent = basics.waits(settings)
+    facts = Facts(
+        pending=pending,
+        unsent=unsent,
+        cases=tuple(basics.cases(settings)),
+        state_dir=settings.scan_dir,
+        left_open=open_findings.read(settings.state_dir),
+        within=settings.report.removal_within,
+        running=running(settings.run_dir_of(Part.READ)),
+    )
     return status(shelf, facts, now=now, max_age=settings.lists.max_age)
 
 

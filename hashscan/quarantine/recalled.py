@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -21,6 +21,7 @@ from hashscan.model import Case, CaseState
 
 MEMO = "cases.json"
 _FORMAT = 2
+_TYPES = (str, int, int, str, str, str, float)  # id, inode and ctime of the record, state, entry, list, opened
 _MAX_BYTES = 64 << 20
 _CASE_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -49,15 +50,14 @@ def recalled(vault: Path, cache: Path, read: Read) -> list[Brief]:
     Raises `QuarantineError` where the vault cannot be read. The memo is written where ``cache`` is there and can be written.
     """
     keys = _keys(vault / "cases")
-    memo = _load(cache / MEMO) if keys else {}
-    known = _known(keys, memo)
-    fresh = (
-        [_brief(case) for case in read([case_id for case_id in keys if case_id not in known])] if len(known) < len(keys) else []
-    )
-    if fresh:
-        rows = {case_id: memo[case_id] for case_id in known} | {case.id: _row(case, keys[case.id]) for case in fresh}
-        _store(cache / MEMO, {case_id: row for case_id, row in rows.items() if row is not None})
-    return sorted([*known.values(), *fresh], key=lambda case: (case.opened, case.id))
+    known = _known(keys, _load(cache / MEMO)) if keys else {}
+    new = [case_id for case_id in keys if case_id not in known]
+    if not new:
+        return list(known.values())  # in the order of the memo
+    fresh = [_brief(case) for case in read(new)]
+    cases = sorted([*known.values(), *fresh], key=lambda case: (case.opened, case.id))
+    _store(cache / MEMO, [(case, keys[case.id]) for case in cases])
+    return cases
 
 
 def _keys(folder: Path) -> dict[str, Key]:
@@ -86,35 +86,35 @@ def _brief(case: Case) -> Brief:
     return Brief(case.id, case.state, case.entry, case.list_id, case.opened)
 
 
-def _row(case: Brief, key: Key) -> list[Any] | None:
-    """What is remembered of a case; nothing of one that is damaged: it is looked at each time."""
-    if case.state is CaseState.DAMAGED or not any(key):
-        return None
-    return [*key, case.state.value, case.entry, case.list_id, case.opened]
-
-
-def _known(keys: Mapping[str, Key], memo: Mapping[str, Any]) -> dict[str, Brief]:
-    """The cases whose row in the memo is about the record that is there now."""
-    known = {}
-    for case_id, key in keys.items():
-        try:
-            inode, changed, state, entry, list_id, opened = memo[case_id]
-            if (inode, changed) == key:
-                known[case_id] = Brief(case_id, _STATES[state], str(entry), str(list_id), float(opened))
-        except (KeyError, TypeError, ValueError, OverflowError):  # a new case, or a damaged row
-            continue
-    return known
-
-
-def _load(path: Path) -> Mapping[str, Any]:
-    with suppress(OSError, ValueError, RecursionError), path.open("rb") as stream:
-        document = json.loads(stream.read(_MAX_BYTES))
-        if isinstance(document, dict) and document.get("format") == _FORMAT and isinstance(document.get("cases"), dict):
-            cases: dict[str, Any] = document["cases"]
-            return cases
+def _known(keys: Mapping[str, Key], columns: Sequence[Sequence[Any]]) -> dict[str, Brief]:
+    """The cases that the memo tells of, in its order, where it is about the record that is there now."""
+    with suppress(KeyError, ValueError):  # a state of another version; columns of different lengths
+        return {
+            case_id: Brief(case_id, _STATES[state], entry, list_id, opened)
+            for case_id, inode, changed, state, entry, list_id, opened in zip(*columns, strict=True)
+            if keys.get(case_id) == (inode, changed)
+        }
     return {}
 
 
-def _store(path: Path, rows: Mapping[str, Any]) -> None:
+def _load(path: Path) -> Sequence[Sequence[Any]]:
+    """The columns of the memo, each of the type that it has; none of another one."""
+    with suppress(OSError, ValueError, RecursionError, KeyError, TypeError), path.open("rb") as stream:
+        document = json.loads(stream.read(_MAX_BYTES))
+        columns: list[list[Any]] = document["columns"]
+        typed = all(set(map(type, column)) <= {kind} for column, kind in zip(columns, _TYPES, strict=True))
+        if typed and document["format"] == _FORMAT:
+            return columns
+    return ()
+
+
+def _store(path: Path, cases: Iterable[tuple[Brief, Key]]) -> None:
+    """Remember these; not one that is damaged, which is looked at each time."""
+    rows = [
+        (case.id, *key, case.state.value, case.entry, case.list_id, case.opened)
+        for case, key in cases
+        if case.state is not CaseState.DAMAGED and any(key)
+    ]
+    document = {"format": _FORMAT, "columns": list(zip(*rows, strict=True))}
     with suppress(OSError):  # a cache that cannot be written costs the next one time
-        write_bytes(path, json.dumps({"format": _FORMAT, "cases": rows}).encode("ascii"))
+        write_bytes(path, json.dumps(document).encode("ascii"))

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hashscan.central import counts
 from hashscan.central.outbox import Outbox, decode_candidate, encode_candidate
 from hashscan.central.untold import UntoldOutbox
 from hashscan.errors import StateError
@@ -334,3 +335,60 @@ def test_a_dry_run_tells_nothing(path: Path) -> None:
     opened.add_outcome(finding(), Action.REPORTED, 5.0)
     assert opened.unsent_count() == 0
     opened.close()
+
+
+# How much waits, without the nouns.
+
+
+def test_what_waits_is_counted(path: Path) -> None:
+    opened = Outbox(path, Clock())
+    assert counts.waits(path) == (0, 0)
+    opened.remember([candidate(b"a"), candidate(b"bb"), candidate(b"ccc")])
+    opened.add_outcome(finding(), Action.REPORTED, 5.0)
+    assert counts.waits(path) == (opened.count(), opened.unsent_count()) == (3, 1), "also while another one has it open"
+    opened.close()
+    assert counts.waits(path) == (3, 1)
+
+
+def test_to_count_writes_nothing(path: Path) -> None:
+    opened = Outbox(path, Clock())
+    opened.remember([candidate(b"a")])
+    opened.close()
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    assert counts.waits(path) == (1, 0)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_what_a_killed_writer_left_in_its_journal_is_counted(path: Path) -> None:
+    def write() -> None:
+        Outbox(path, Clock()).remember([candidate(b"a")])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert run(write) == -signal.SIGKILL
+    assert path.with_name(path.name + "-wal").exists()
+    assert counts.waits(path) == (1, 0)
+
+
+def test_an_outbox_whose_making_was_cut_off_has_nothing(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    assert counts.waits(path) == (0, 0)
+
+
+def test_an_outbox_that_cannot_be_counted_is_an_error(path: Path) -> None:
+    with pytest.raises(StateError, match="cannot be used"):
+        counts.waits(path)
+    assert not path.exists()
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StateError, match="not a database") as caught:
+        counts.waits(path)
+    assert "damaged" in caught.value.hint
+    path.unlink()
+    Outbox(path, Clock()).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 3")
+    db.close()
+    with pytest.raises(StateError, match="format 3"):
+        counts.waits(path)

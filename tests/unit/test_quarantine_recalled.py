@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,9 +105,13 @@ def test_a_record_with_the_old_times_and_another_inode_is_read(story: Story) -> 
         b"{",
         b"[" * 100_000,
         b"[]",
-        b'{"format": 1, "cases": {}}',
-        b'{"format": 2, "cases": 7}',
-        b'{"format": 2, "cases": {"%s": 7}}',
+        b"7",
+        b'{"format": 1, "columns": [[], [], [], [], [], [], []]}',
+        b'{"format": 2, "columns": [[], [], [], [], [], [], []]}',
+        b'{"format": 2, "columns": 7}',
+        b'{"format": 2, "columns": {"%s": 7}}',
+        b'{"columns": []}',
+        b'{"format": 2}',
     ],
 )
 def test_a_damaged_memo_is_a_memo_of_nothing(story: Story, damage: bytes) -> None:
@@ -117,17 +123,45 @@ def test_a_damaged_memo_is_a_memo_of_nothing(story: Story, damage: bytes) -> Non
     assert len(asked) == 3
 
 
-def test_a_memo_with_odd_rows_is_believed_in_nothing(story: Story) -> None:
+ODD: list[Callable[[list[list[Any]]], object]] = [
+    lambda columns: columns[3].__setitem__(0, "dancing"),
+    lambda columns: columns[6].__setitem__(1, "yesterday"),
+    lambda columns: columns[1].__setitem__(2, None),
+    lambda columns: columns[0].__setitem__(0, ["a"]),
+    lambda columns: columns[4].pop(),
+    lambda columns: columns.pop(),
+    lambda columns: columns.append([]),
+    lambda columns: columns.__setitem__(2, 7),
+]
+
+
+@pytest.mark.parametrize("change", ODD)
+def test_a_memo_with_an_odd_column_is_believed_in_nothing(story: Story, change: Callable[[list[list[Any]]], object]) -> None:
     reading, cache = Reading(story.top / "vault"), story.top / "cache"
     whole, _ = reading.look(cache)
     memo = json.loads((cache / MEMO).read_text())
-    first, second, third = sorted(memo["cases"])
-    memo["cases"][first][2] = "dancing"
-    memo["cases"][second] = memo["cases"][second][:4]
-    memo["cases"][third][5] = "yesterday"
+    change(memo["columns"])
     (cache / MEMO).write_text(json.dumps(memo))
     again, asked = reading.look(cache)
-    assert (again, asked) == (whole, sorted([first, second, third]))
+    assert (again, asked) == (whole, sorted(case.id for case in whole))
+    assert reading.look(cache)[1] == [], "and it is made anew"
+
+
+def test_a_case_that_is_gone_is_not_told(story: Story) -> None:
+    reading, cache = Reading(story.top / "vault"), story.top / "cache"
+    whole, _ = reading.look(cache)
+    shutil.rmtree(story.top / "vault/cases" / whole[1].id)
+    assert reading.look(cache) == ([whole[0], whole[2]], [])
+
+
+def test_a_control_the_memo_is_read(story: Story) -> None:
+    reading, cache = Reading(story.top / "vault"), story.top / "cache"
+    whole, _ = reading.look(cache)
+    memo = json.loads((cache / MEMO).read_text())
+    memo["columns"][4][1] = "another entry"
+    (cache / MEMO).write_text(json.dumps(memo))
+    again, asked = reading.look(cache)
+    assert ([case.entry for case in again], asked) == ([whole[0].entry, "another entry", whole[2].entry], [])
 
 
 def test_a_damaged_record_is_looked_at_each_time(story: Story) -> None:
