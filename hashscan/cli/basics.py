@@ -24,13 +24,13 @@ from hashscan.known.keys import KeyRing
 from hashscan.known.shelf import Shelf
 from hashscan.known.trust import TufTrust
 from hashscan.model import Lists
-from hashscan.quarantine import glance
 from hashscan.quarantine.lock import RunLock
 from hashscan.quarantine.recalled import Brief, recalled
 from hashscan.settings import Part, Settings, load, read_secret
 
 if TYPE_CHECKING:
     from hashscan.central.outbox import Outbox
+    from hashscan.model import Case
 
 OUTBOX_NAME = "agent.sqlite"
 _UNITS = {Part.READ: "hashscan-read", Part.NET: "hashscan-net (or hashscan-net-sync)", Part.ACT: "hashscan-act"}
@@ -174,8 +174,13 @@ def _is_there(path: Path) -> bool:
 
 def cases(chosen: Settings) -> Sequence[Brief]:
     """All cases of this host, oldest first, without names of files. Raises `QuarantineError` where the vault cannot be read."""
-    root = chosen.vault_dir
-    return recalled(root, chosen.memo_dir, lambda case_ids: glance.some_at(root, case_ids))
+    return recalled(chosen.vault_dir, chosen.memo_dir, lambda case_ids: _read_cases(chosen.vault_dir, case_ids))
+
+
+def _read_cases(vault: Path, case_ids: Sequence[str]) -> Sequence[Case]:
+    from hashscan.quarantine import glance  # noqa: PLC0415 - most often no record has changed
+
+    return glance.some_at(vault, case_ids)
 
 
 def actor(command: str) -> str:

@@ -9,15 +9,18 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hashscan.errors import HashscanError, IncompleteError
-from hashscan.ports import Reporter
 from hashscan.report import events
 from hashscan.report.fan import Except, Reporters
 from hashscan.report.history import FOLDER, History
 from hashscan.report.ndjson import NdjsonReporter
 from hashscan.report.sinks import Readers, for_people
 from hashscan.settings import Part, Settings
+
+if TYPE_CHECKING:  # status is asked every minute, and names few nouns
+    from hashscan.ports import Reporter
 
 
 def new_run_id() -> str:

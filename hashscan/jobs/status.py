@@ -14,13 +14,14 @@ from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import ExitCode, FilterError, HashscanError, StateError
 from hashscan.jobs.running import Running
 from hashscan.known.shelf import Shelf
-from hashscan.model import WITHDRAWABLE, Case, CaseState, Json, Target
+from hashscan.model import WITHDRAWABLE, CaseState, Json, Target
 from hashscan.quarantine.recalled import Brief
 from hashscan.report.open_findings import Open
 from hashscan.strict_json import StrictJsonError, parse_object
 from hashscan.units import rfc3339
 
 if TYPE_CHECKING:  # asked every minute, a status counts nothing of a scan
+    from hashscan.model import Case
     from hashscan.report.tally import Tally
 
 LAST_RUN = "last-run.json"

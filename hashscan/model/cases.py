@@ -2,36 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
 from hashscan.model.nouns import Place
-
-
-class CaseState(enum.StrEnum):
-    """How far a case got (docs/quarantine.md). Each step is durable before the next begins.
-
-    DAMAGED is never written: it is what a listing says of a case whose record cannot be read, so that it is not hidden. HELD:
-    nothing was taken, a limit was reached and a person decides (RELEASED, DISMISSED). SETTLED: a person looked at an ORPHAN.
-    """
-
-    INTENT = "intent"
-    COPIED = "copied"
-    COMMITTED = "committed"
-    DONE = "done"
-    RESTORED = "restored"
-    DROPPED = "dropped"
-    ORPHAN = "orphan"
-    DAMAGED = "damaged"
-    HELD = "held"
-    RELEASED = "released"
-    DISMISSED = "dismissed"
-    SETTLED = "settled"
-    PURGED = "purged"
-
-
-WITHDRAWABLE = frozenset({CaseState.DONE, CaseState.HELD})
-"""Cases that are to be restored, or dismissed, where their entry was withdrawn."""
+from hashscan.model.words import Action, CaseState
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +32,6 @@ class Receipt:
     outcome_id: str
     received: float
     envelope: bytes
-
-
-class Action(enum.StrEnum):
-    """What was done about a finding."""
-
-    QUARANTINED = "quarantined"
-    REPORTED = "reported"
-    RESTORED = "restored"
-    FAILED = "failed"
-    HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hashscan.model.nouns import ListRef
+from hashscan.model.words import ListRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,42 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | list[Json] | tuple[Json, ...] | None"
-"""What `json.dumps` writes; the values of an `Event`."""
-
-
-class Algorithm(enum.StrEnum):
-    """A hash function that a list may use. Names are lowercase, as in lists, filters and events."""
-
-    MD5 = "md5"
-    SHA1 = "sha1"
-    SHA256 = "sha256"
-    BLAKE3 = "blake3"
-
-    @property
-    def code(self) -> bytes:
-        """The algorithm byte of a token (docs/wire.md). Codes are never reused."""
-        return _CODES[self]
-
-    @property
-    def digest_size(self) -> int:
-        """Length of the raw digest in bytes."""
-        return _SIZES[self]
-
-    @property
-    def collision_resistant(self) -> bool:
-        """Whether an agreeing digest may by itself move a file: not MD5, with which a collision can be planted for cents."""
-        return self is not Algorithm.MD5
-
-
-_CODES = {Algorithm.MD5: b"\x01", Algorithm.SHA1: b"\x02", Algorithm.SHA256: b"\x03", Algorithm.BLAKE3: b"\x04"}
-_SIZES = {Algorithm.MD5: 16, Algorithm.SHA1: 20, Algorithm.SHA256: 32, Algorithm.BLAKE3: 32}
+from hashscan.model.words import Act, Algorithm, Grade, Json, ListRef, Source, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +46,6 @@ class HashedFile:
     digests: Mapping[Algorithm, str]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ListRef:
-    """One published state of one hash list: ``version`` counts up with every publication, ``epoch`` with every key change."""
-
-    id: str
-    version: int
-    epoch: int
-
-
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A hashed file whose token the filters of ``lists`` (sorted, at least one) contain. Nothing more: a filter errs by design.
@@ -95,36 +55,6 @@ class Candidate:
 
     hashed: HashedFile
     lists: tuple[ListRef, ...]
-
-
-class Standing(enum.StrEnum):
-    """What the authority says of an entry today."""
-
-    ACTIVE = "active"
-    DISPUTED = "disputed"
-    WITHDRAWN = "withdrawn"
-    TEST = "test"
-
-
-class Act(enum.StrEnum):
-    """What the authority asks to be done with a file that is this entry."""
-
-    QUARANTINE = "quarantine"
-    REPORT = "report"
-
-
-class Grade(enum.StrEnum):
-    """How well a file agrees with an entry, decided on this host (`known.judge`)."""
-
-    MATCH = "match"
-    WEAK = "weak"
-
-
-class Source(enum.StrEnum):
-    """Who says so: the central service with a signature, or a plain hash list on this host."""
-
-    SERVICE = "service"
-    LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from hashscan.atomic import write_bytes
 from hashscan.errors import QuarantineError
-from hashscan.model import Case, CaseState
+from hashscan.model import CaseState
+
+if TYPE_CHECKING:  # status is asked every minute, and most often no record has changed
+    from hashscan.model import Case
 
 MEMO = "cases.json"
 _FORMAT = 2
@@ -40,7 +43,7 @@ class Brief(NamedTuple):
 
 Key: TypeAlias = tuple[int, int]
 """Inode and ctime (nanoseconds) of a record; zeros where there is none."""
-Read: TypeAlias = Callable[[Sequence[str]], Sequence[Case]]
+Read: TypeAlias = "Callable[[Sequence[str]], Sequence[Case]]"
 """Reads the records of some cases."""
 
 

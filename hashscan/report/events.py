@@ -11,15 +11,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from hashscan import __version__
 from hashscan.errors import HashscanError
-from hashscan.model import Candidate, Case, Event, Finding, Json, ListRef, Skipped, Warned
-from hashscan.ports import ActionResult
+from hashscan.model import Event, Json, ListRef
 from hashscan.report.escape import escape, printable
-from hashscan.report.tally import Tally
 from hashscan.units import rfc3339
+
+if TYPE_CHECKING:  # status is asked every minute, and names few nouns
+    from hashscan.model import Candidate, Case, Finding, Skipped, Warned
+    from hashscan.ports import ActionResult
+    from hashscan.report.tally import Tally
 
 Change: TypeAlias = Literal["new", "updated", "unchanged", "removed"]
 """What a sync did to one list on this host."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from hashscan.errors import IncompleteError
-from hashscan.model import Event
-from hashscan.ports import Reporter
+
+if TYPE_CHECKING:  # status is asked every minute, and names few nouns
+    from hashscan.model import Event
+    from hashscan.ports import Reporter
 
 
 class Reporters:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from hashscan.model import Event
-from hashscan.ports import Reporter
 from hashscan.report.severity import Severity, severity
+
+if TYPE_CHECKING:  # status is asked every minute, and names few nouns
+    from hashscan.model import Event
+    from hashscan.ports import Reporter
 
 
 def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from hashscan.errors import IncompleteError
-from hashscan.model import Event, Json
+from hashscan.model import Json
 from hashscan.units import rfc3339
+
+if TYPE_CHECKING:  # status is asked every minute, and names few nouns
+    from hashscan.model import Event
 
 SCHEMA = "hashscan.event/1"
 ENVELOPE = frozenset({"schema", "type", "time", "run_id", "seq", "host"})

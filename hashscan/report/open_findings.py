@@ -12,13 +12,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hashscan.atomic import make_private_directory, write_bytes
 from hashscan.errors import StateError
-from hashscan.model import Action, Event, Grade, Json, Standing
+from hashscan.model import Action, Grade, Json, Standing
 from hashscan.report.escape import unescape
 from hashscan.report.fields import number, rows, table, text
 from hashscan.strict_json import StrictJsonError, parse_object
+
+if TYPE_CHECKING:  # status only looks at what events had left open
+    from hashscan.model import Event
 
 FILE = "open.json"
 MOST = 2000  # are told apart; more are only counted

@@ -6,10 +6,12 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
-from hashscan.ports import Reporter
 from hashscan.report.journal import JournalReporter, Marked, is_journal
+
+if TYPE_CHECKING:  # status is asked every minute, and names few nouns
+    from hashscan.ports import Reporter
 
 
 @dataclass(frozen=True, slots=True)
