@@ -100,6 +100,13 @@ def test_every_step_holds_without_anybody_being_asked(host: Host) -> None:
     assert list(audit_verdict(Vault(host.folder / "vault", Limits()), host.case[:3], host.trust)) == steps
 
 
+def test_what_was_purged_cannot_be_looked_at_again(host: Host) -> None:
+    Vault(host.folder / "vault", Limits()).purge(host.case, by="ann", reason="the law")
+    assert host.broken() == ("content", ExitCode.ACTION_FAILED)
+    assert f"certificates/{host.case}.json" in host.audit()[-1].seen
+    assert (host.folder / "vault" / "certificates" / f"{host.case}.json").exists()
+
+
 def test_years_later_everything_has_changed_but_the_pinned_root(host: Host) -> None:
     """New verdict keys, new provider key, new root keys, the list gone: what is kept is enough."""
     first = host.case
