@@ -9,13 +9,14 @@ import click
 
 from hashscan.cli import alerting, basics, talking
 from hashscan.cli.folding import speak
+from hashscan.cli.groups import Group
 from hashscan.errors import ExitCode, HashscanError, IncompleteError
 from hashscan.report import events
 from hashscan.settings import Part
 from hashscan.units import counted
 
 
-@click.group(name="alerts")
+@click.group(cls=Group, name="alerts")
 def command() -> None:
     """Who hears of runs: the sinks of [alerts]. What leaves is counts and ids, unless alerts.detail says otherwise."""
 

@@ -9,6 +9,7 @@ import click
 
 from hashscan.cli import wiring
 from hashscan.cli.folding import folded, say, speak
+from hashscan.cli.groups import Group
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode
 from hashscan.jobs.audit import Step, audit_verdict
@@ -20,7 +21,7 @@ from hashscan.report.escape import printable
 _INDENT = len("DOES NOT HOLD   ")
 
 
-@click.group(name="audit")
+@click.group(cls=Group, name="audit")
 def command() -> None:
     """Prove what was done, from what this host keeps. Asks nobody."""
 

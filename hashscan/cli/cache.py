@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hashscan.cli import engines, wiring
+from hashscan.cli.groups import Group
 from hashscan.errors import ExitCode, StateError
 from hashscan.files.store import StoreTrouble
 from hashscan.files.verify import Verified, verify
@@ -15,7 +16,7 @@ from hashscan.units import rfc3339
 _SAMPLE = 16
 
 
-@click.group(name="cache")
+@click.group(cls=Group, name="cache")
 def command() -> None:
     """The digest cache: digests of unchanged files, remembered between scans. Losing it costs time only."""
 

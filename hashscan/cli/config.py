@@ -12,6 +12,7 @@ import click
 from hashscan import settings as configuration
 from hashscan.cli import engines, wiring
 from hashscan.cli.folding import say
+from hashscan.cli.groups import Group
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, UsageError
 from hashscan.quarantine.keeping import keeping_time
@@ -23,7 +24,7 @@ from hashscan.settings.sources import Problem, fields_of, line_of
 _COMMENT_COLUMN = 48
 
 
-@click.group(name="config")
+@click.group(cls=Group, name="config")
 def command() -> None:
     """Show, check and write the configuration."""
 

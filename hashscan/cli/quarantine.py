@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli import plans, quarantine_acts, wiring
+from hashscan.cli.groups import Group
 from hashscan.cli.quarantine_take import take
 from hashscan.cli.source import Source
 from hashscan.errors import ExitCode, UsageError
@@ -21,7 +22,7 @@ from hashscan.settings import Settings
 from hashscan.units import counted
 
 
-@click.group(name="quarantine")
+@click.group(cls=Group, name="quarantine")
 def command() -> None:
     """What was quarantined, and what waits for a person. File names are shown only when asked for."""
 

@@ -23,13 +23,14 @@ from hashscan.cli import (
     service_serve,
 )
 from hashscan.cli.folding import speak
+from hashscan.cli.groups import Group
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.cli.service_admin import counts, duration, provider_line
 from hashscan.errors import ExitCode
 from hashscan.units import counted
 
 
-@click.group(name="service")
+@click.group(cls=Group, name="service")
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),

@@ -71,7 +71,10 @@ def _what(one: Any) -> str:
 @click.pass_obj
 def exports(data: Path) -> int:
     """Every list that left the service: when, in which format, by whose command."""
-    for one in _admin().past_exports(data):
+    found = _admin().past_exports(data)
+    if not found:
+        speak("no list has left this service", err=True)
+    for one in found:
         at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
         what = f"{_what(one)}, sha256 {one.sha256}" if one.sha256 else "not brought to its end"
         speak(f"{at}  list {one.list_id}, {one.form}, {one.who}: {what}")

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from hashscan.cli.folding import speak
+from hashscan.cli.groups import Group
 from hashscan.cli.lines import emphasised
 from hashscan.errors import ExitCode, UsageError
 
@@ -64,7 +65,7 @@ def _store(data: Path) -> Iterator[Any]:
         yield store
 
 
-@click.group(name="keys")
+@click.group(cls=Group, name="keys")
 def group() -> None:
     """Root keys (offline, several must agree), online keys, verdict keys."""
 

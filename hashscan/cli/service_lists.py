@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hashscan.cli.folding import speak
+from hashscan.cli.groups import Group
 from hashscan.cli.service_admin import admin as _admin
 from hashscan.errors import ExitCode, UsageError
 from hashscan.model import Act, Algorithm
@@ -129,7 +130,7 @@ def _tell_refused(report: Any) -> None:
         speak(f"  {note.place}: {note.reason}", err=True)
 
 
-@click.group(name="known-good")
+@click.group(cls=Group, name="known-good")
 def known_good() -> None:
     """Digests of harmless files that no list may hold."""
 

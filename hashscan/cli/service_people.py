@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from hashscan.cli.folding import say, speak
+from hashscan.cli.groups import Group
 from hashscan.cli.service_admin import admin
 from hashscan.errors import ExitCode, UsageError
 
@@ -27,7 +28,7 @@ _file = click.option(
 )
 
 
-@click.group(name="people")
+@click.group(cls=Group, name="people")
 def group() -> None:
     """The accounts of those who use the pages of the service."""
 
@@ -53,7 +54,10 @@ def add(data: Path, /, name: str, role: str, **options: Any) -> int:
 @click.pass_obj
 def list_(data: Path) -> int:
     """All accounts."""
-    for one in _people().accounts(data):
+    found = _people().accounts(data)
+    if not found:
+        speak("no accounts yet: 'hashscan service people add' makes one", err=True)
+    for one in found:
         state = "disabled" if one.disabled else "set-up code open" if one.waiting else "" if one.has_password else "no password"
         words = (
             f"{one.role}{f' of {one.provider}' if one.provider else ''}",

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hashscan.cli.folding import say, speak
+from hashscan.cli.groups import Group
 from hashscan.cli.service_admin import admin, duration, provider_line, reviewing
 from hashscan.errors import ExitCode, UsageError
 from hashscan.units import counted
@@ -20,7 +21,7 @@ _country = click.option("--country", help="Where it is: two letters, ISO 3166, l
 _site = click.option("--site", help="A label of the site of the agent, like ams-1.")
 
 
-@click.group(name="provider")
+@click.group(cls=Group, name="provider")
 def group() -> None:
     """The companies that the service admits."""
 

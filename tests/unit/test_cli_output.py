@@ -45,6 +45,16 @@ def test_help_fits_80_columns() -> None:
     assert not problems, "\n".join(["", *problems])
 
 
+def test_help_cuts_no_sentence() -> None:
+    groups = [(name, command) for name, command in commands().items() if isinstance(command, click.Group)]
+    assert len(groups) > 8
+    for name, group in groups:
+        told = group.get_help(click.Context(group, info_name=name, terminal_width=80))
+        assert "..." not in told.split("Commands:")[1].replace("OLD.pub NEW.pub]...", ""), name
+    (plain,) = (click.Group("x", commands=[click.Command("y", help="word " * 40)]),)
+    assert "..." in plain.get_help(click.Context(plain, info_name="x", terminal_width=80)), "a control: click cuts"
+
+
 def test_control_a_line_that_is_too_long_is_noticed() -> None:
     assert len(help_problems("x", click.Command("x", help="\b\n" + "word " * 30))) == 1
 

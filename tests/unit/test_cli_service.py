@@ -161,3 +161,21 @@ def test_the_pace_and_flags_that_do_not_fit(desk: Desk) -> None:
         assert "--tls-cert and --tls-key" in desk.type("serve", "--port", "0", *words)
         assert desk.code == ExitCode.USAGE
     assert "for TLS" in desk.type("serve", "--port", "0", "--tls-cert", pem, "--tls-key", pem)
+
+
+def test_an_empty_answer_is_said(desk: Desk) -> None:
+    assert "no list has left this service" in desk.type("exports")
+    assert "no accounts yet: 'hashscan service people add' makes one" in desk.type("people", "list")
+    enrol(desk.data, "gamma")
+    desk.do("provider", "add", "delta")
+    assert "no agents yet: 'hashscan service provider code delta'" in desk.type("provider", "agents", "delta")
+    assert desk.code == ExitCode.OK
+
+
+def test_one_is_not_many(desk: Desk) -> None:
+    desk.do("provider", "add", "delta")
+    desk.do("provider", "code", "delta")
+    assert re.search(r"code \w+  not used yet, made ", desk.do("provider", "agents", "delta"))
+    desk.do("keys", "rotate", "--verdict")
+    assert "hold their candidates back" in desk.do("keys", "retire-verdict")
+    assert "one verdict key is in use and no other: there is nothing to retire" in desk.do("keys", "retire-verdict")
