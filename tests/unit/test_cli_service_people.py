@@ -87,7 +87,7 @@ def test_what_is_refused(desk: Desk) -> None:
         path = secret(desk.home, text, mode)
         assert hint in desk.type("people", "add", "ann", "--role", "hotline", "--password-file", path)
         assert desk.code == ExitCode.USAGE
-    assert desk.do("people", "list") == ""
+    assert desk.do("people", "list") == "no accounts yet: 'hashscan service people add' makes one\n"
 
 
 def test_no_option_takes_a_password() -> None:
