@@ -182,13 +182,13 @@ class Outbox:
         """Store an outcome under an id that is a hash of ``what`` under a salt of this host.
 
         So a finding which is reported every night is told once, and the id says nothing about the path. The same goes for the
-        name of the finding, which is the same for one entry at one place, so that the service can tell what is left of it.
+        name of the finding, which is the same for one entry at one path, so that the service can tell what is left of it: the
+        path and not the root, or a file that a second scan met below another root would be open for ever.
         """
         with self._transaction() as db:
             salt = bytes.fromhex(self._salt(db))
             identity = "o_" + blake3(what.encode(), key=salt).hexdigest()[:32]
-            at = len(place.root).to_bytes(4, "little") + place.root + place.path
-            finding = "f_" + blake3(f"finding {row[1]} {row[0]} ".encode() + at, key=salt).hexdigest()[:32]
+            finding = "f_" + blake3(f"finding {row[1]} {row[0]} ".encode() + place.full, key=salt).hexdigest()[:32]
             db.execute("INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)", (identity, *row, finding))
 
     def _salt(self, db: sqlite3.Connection) -> str:

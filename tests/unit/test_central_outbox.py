@@ -298,6 +298,16 @@ def test_different_things_have_different_ids(outbox: Outbox) -> None:
     assert outbox.unsent_count() == len(changes), "the same finding by a newer version of the list"
 
 
+def test_a_finding_has_one_name_whatever_root_it_was_met_below(outbox: Outbox) -> None:
+    for root, path in ((b"/srv/www", b"alice/a.jpg"), (b"/srv/www/alice", b"a.jpg"), (b"/srv/www/alice/a.jpg", b"")):
+        one = nouns.candidate(b"a")
+        entry = dataclasses.replace(one.hashed.entry, place=Place(root, path))
+        met = dataclasses.replace(one, hashed=dataclasses.replace(one.hashed, entry=entry))
+        outbox.add_outcome(finding(candidate=met), Action.HELD, 5.0)
+    told = outbox.unsent(10)
+    assert len({one.finding for one in told}) == 1, told
+
+
 def test_a_finding_has_one_name_from_the_first_report_to_the_restore(outbox: Outbox) -> None:
     one = finding()
     place = one.candidate.hashed.entry.place
