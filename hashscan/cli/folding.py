@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 import click
@@ -14,6 +14,7 @@ from hashscan.errors import IncompleteError
 
 _NARROWEST, _WIDEST = 40, 120
 _NEVER = 1 << 30
+_UNITS = frozenset({"s", "min", "h", "d", "days", "%", "B", "kB", "MB", "GB"})
 
 
 def columns(stream: TextIO | None, *, told: bool = False) -> int:
@@ -30,12 +31,28 @@ def columns(stream: TextIO | None, *, told: bool = False) -> int:
 def wrapped(said: str, width: int, first: int | None = None) -> list[str]:
     """By words; one that is longer than a line stays whole, so that it can be copied. ``first``: width of the first line."""
     lines = [""]
-    for word in said.split(" "):
+    for word in _words(said):
         most = first if first is not None and len(lines) == 1 else width
         if lines[-1] and len(lines[-1]) + 1 + len(word) > most:
             lines.append("")
         lines[-1] += f" {word}" if lines[-1] else word
     return lines
+
+
+def _words(said: str) -> Iterator[str]:
+    """What a line may not be broken within: a number stays with its unit."""
+    before = ""
+    for word in said.split(" "):
+        if before[-1:].isdigit() and word.rstrip(",;.:)") in _UNITS:
+            before += f" {word}"
+            continue
+        if before:
+            yield before
+        before = word
+        if not word:  # one of two blanks
+            yield word
+    if before:
+        yield before
 
 
 def page(lines: Iterable[str], stream: TextIO | None) -> str:

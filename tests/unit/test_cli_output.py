@@ -16,7 +16,7 @@ import click
 import pytest
 from rich.color import ColorSystem
 
-from hashscan.cli.folding import columns, folded, say, speak
+from hashscan.cli.folding import columns, folded, say, speak, wrapped
 from hashscan.cli.lines import styled
 from hashscan.cli.talking import Talk
 from hashscan.errors import IncompleteError
@@ -233,6 +233,13 @@ def test_speaking_keeps_lines_and_their_indentation(monkeypatch: pytest.MonkeyPa
     assert len(folded_lines) > 2
     assert [len(line) - len(line.lstrip()) for line in folded_lines] == [0, 2, *[4] * (len(folded_lines) - 2)]
     assert max(len(line) for line in folded_lines) <= 80
+
+
+def test_a_number_stays_with_its_unit() -> None:
+    assert wrapped("removed in 0 s (median), 24 h. 100 % of", 12) == ["removed in", "0 s", "(median),", "24 h. 100 %", "of"]
+    assert wrapped("id  made 2026, 5 days", 9) == ["id  made", "2026,", "5 days"]
+    assert wrapped("a 5 b", 3) == ["a 5", "b"]
+    assert wrapped("", 9) == [""]
 
 
 def test_numbers_have_the_right_plural() -> None:
