@@ -19,14 +19,38 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hashscan.model.cases import Case, Dispute, Outcome, Receipt
     from hashscan.model.lists import Delta, Lists, PublishedFile, Target, VerdictKey
-    from hashscan.model.nouns import Candidate, Event, FileEntry, Finding, HashedFile, Place, Removal, Tagged, Verdict
+    from hashscan.model.nouns import Candidate, FileEntry, Finding, HashedFile, Place, Removal, Tagged, Verdict
     from hashscan.model.walks import Reason, Sifted, Skipped, Warned
-    from hashscan.model.words import WITHDRAWABLE, Act, Action, Algorithm, CaseState, Grade, Json, ListRef, Source, Standing
+    from hashscan.model.words import (
+        WITHDRAWABLE,
+        Act,
+        Action,
+        Algorithm,
+        CaseState,
+        Event,
+        Grade,
+        Json,
+        ListRef,
+        Source,
+        Standing,
+    )
 
 _HOMES = {
-    "words": ("WITHDRAWABLE", "Act", "Action", "Algorithm", "CaseState", "Grade", "Json", "ListRef", "Source", "Standing"),
+    "words": (
+        "WITHDRAWABLE",
+        "Act",
+        "Action",
+        "Algorithm",
+        "CaseState",
+        "Event",
+        "Grade",
+        "Json",
+        "ListRef",
+        "Source",
+        "Standing",
+    ),
     "lists": ("Delta", "Lists", "PublishedFile", "Target", "VerdictKey"),
-    "nouns": ("Candidate", "Event", "FileEntry", "Finding", "HashedFile", "Place", "Removal", "Tagged", "Verdict"),
+    "nouns": ("Candidate", "FileEntry", "Finding", "HashedFile", "Place", "Removal", "Tagged", "Verdict"),
     "cases": ("Case", "Dispute", "Outcome", "Receipt"),
     "walks": ("Reason", "Sifted", "Skipped", "Warned"),
 }

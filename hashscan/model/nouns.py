@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hashscan.model.words import Act, Algorithm, Grade, Json, ListRef, Source, Standing
+from hashscan.model.words import Act, Algorithm, Grade, ListRef, Source, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,3 @@ class Removal:
     """A finding that the policy of this host allows to be moved. Issued by `quarantine.policy` only."""
 
     finding: Finding
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One thing worth telling, made by a job, written by the sinks in `report`. ``data`` follows the event schema."""
-
-    type: str
-    data: Mapping[str, Json]

@@ -1,4 +1,4 @@
-"""The words that nouns are made of: algorithms, standings, acts and states, and what one state of a list is called."""
+"""What nouns are made of: algorithms, standings, acts, states, the name of one state of a list; and what is told, the event."""
 
 from __future__ import annotations
 
@@ -112,3 +112,11 @@ class Action(enum.StrEnum):
     RESTORED = "restored"
     FAILED = "failed"
     HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing worth telling, made by a job, written by the sinks in `report`. ``data`` follows the event schema."""
+
+    type: str
+    data: Mapping[str, Json]
