@@ -24,7 +24,7 @@ from tests.support.gullible import without_a_net, without_memory, without_proof,
 from tests.support.siege import FOREVER, SPOTS, Agent, Broken, Siege, besieged
 
 TIMES = {1: "once", 3: "three times", FOREVER: "for ever"}
-FAULTS, LIES = 70, 40  # cases at a budget of 1: about half a minute
+FAULTS, LIES = 40, 24  # cases at a budget of 1: about a quarter of a minute
 MEMORY = 200 * 2**20  # bytes that the whole matrix may add to this process; a bomb of it would unpack to 64 MiB at once
 
 Case = tuple[Wire, Spot, float]

@@ -272,13 +272,13 @@ def in_memory(body: Callable[[Path], None], tmp_path: Path) -> None:
 @pytest.mark.optional("strace")
 def test_each_call_fails_with_each_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def body(top: Path) -> None:
-        rows = fail_all(top, attempts(140))
+        rows = fail_all(top, attempts(80))
         with capsys.disabled():
             for name, total, codes, met in rows:
                 print(f"\n  {name}: {total} failures of {len(met)} calls, exit codes {dict(sorted(codes.items()))}", end="")
             print(f"\n  in all {sum(total for _, total, _, _ in rows)} failures, 0 bad")
         done = max(sum(total for _, total, _, _ in rows), Progress("errno").done)
-        assert done >= 0.9 * attempts(140)
+        assert done >= 0.9 * attempts(80)
 
     in_memory(body, tmp_path)
 

@@ -158,7 +158,7 @@ def report(rows: Sequence[tuple[str, int, int]], capsys: pytest.CaptureFixture[s
 
 
 def test_on_the_temporary_folder_and_in_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = kill_all(tmp_path, {"folder": "tmpfs", "tmpfs": "folder"}, attempts(8), attempts(5))
+    rows = kill_all(tmp_path, {"folder": "tmpfs", "tmpfs": "folder"}, attempts(6), attempts(3))
     report(rows, capsys)
     assert len(rows) == 8
 
@@ -168,7 +168,7 @@ def test_on_the_temporary_folder_and_in_memory(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.optional("mkfs.xfs")
 @pytest.mark.optional("mkfs.btrfs")
 def test_on_other_filesystems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = kill_all(tmp_path, {"ext4": "xfs", "xfs": "btrfs", "btrfs": "ext4"}, attempts(3), attempts(1))
+    rows = kill_all(tmp_path, {"ext4": "xfs", "xfs": "btrfs", "btrfs": "ext4"}, attempts(2), attempts(1))
     report(rows, capsys)
     assert len(rows) == 12
 
