@@ -24,9 +24,10 @@ import jsonschema
 import pytest
 
 from hashscan.report.schema import load
+from tests.support.budget import attempts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TIMEOUT = 60.0  # seconds for one command
+TIMEOUT = float(max(60, attempts(60)))  # seconds for one command
 LISTED = tuple(f"listed-{number}" for number in range(6))
 WITHDRAWN, DISPUTED, REPORT_ONLY, MD5_ONLY = "to-withdraw", "to-dispute", "report-only", "md5-only"
 COPIES = 24  # listed contents for tests with many findings: copy-0 ...
