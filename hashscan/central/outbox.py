@@ -76,7 +76,7 @@ class Outbox:
                 db.execute(_FROM_1)
                 db.execute(f"PRAGMA user_version={VERSION}")
         self._db.executescript(_SCHEMA)
-        if version == 0:  # a status, which looks every minute, writes nothing
+        if version == 0:  # the last step of making one; a whole one is only opened, and nothing is written
             self._db.execute(f"PRAGMA user_version={VERSION}")
 
     def close(self) -> None:

@@ -6,13 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hashscan.errors import QuarantineError
 from hashscan.model import Case, CaseState, Place
-
-if TYPE_CHECKING:
-    from hashscan.quarantine.store import CaseStore
+from hashscan.quarantine.store import CaseStore
 
 
 @contextmanager
@@ -40,7 +37,5 @@ def cases(store: CaseStore) -> Iterator[Case]:
 
 def some_at(root: Path, case_ids: Sequence[str]) -> list[Case]:
     """These cases of the vault in this folder. Raises `QuarantineError` where the vault cannot be read."""
-    from hashscan.quarantine.store import CaseStore  # noqa: PLC0415 - most hosts have no case, and status is asked every minute
-
     store = CaseStore(root, time.time)
     return [listed(store, case_id) for case_id in case_ids]

@@ -42,7 +42,6 @@ LATE = {
     "hashscan.central.outward",
     "hashscan.known.shelf",
     "hashscan.known.trust",
-    "hashscan.quarantine.glance",
     "hashscan.report.sinks",
 }
 """Modules that load one of their own room late, as it is slow to import or brings a library that is; no cycle is dodged."""
