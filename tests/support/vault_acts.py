@@ -24,6 +24,7 @@ from hashscan.quarantine.limits import Limits
 from hashscan.quarantine.restore import Wish
 from hashscan.quarantine.seal import Identity, Recipients
 from hashscan.quarantine.vault import Grounds, Manner, Vault
+from tests.support.children import Stopped
 from tests.support.findings import make_finding
 from tests.support.grounds import Ground
 
@@ -199,20 +200,16 @@ ACTS = (
 )
 
 
-class _CutOff(BaseException):
-    """The end of a process, in miniature."""
-
-
 def _cut_off(scene: Scene, act: Act, moment: str) -> None:
     def step(name: str) -> None:
         if name == moment:
-            raise _CutOff
+            raise Stopped
 
     act.prepare(scene)
     scene.step = step
     try:
         act.run(scene)
-    except _CutOff:
+    except Stopped:
         return
     finally:
         scene.step = None
